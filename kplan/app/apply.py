@@ -119,7 +119,8 @@ def apply_work(work: Work, request: ApplyRequest, runtime: Runtime, audience: Ap
         if request.wait:
             wait_until_ready(work.environment, work.needs_connect, request.wait, runtime)
         with work.begun or open_environment(work.environment, runtime, request.parallel) as opened:
-            if wait_for_others(opened.store, work.stacks, request.lock_timeout, runtime):
+            has_waited = wait_for_others(opened.store, work.stacks, request.lock_timeout, runtime)
+            if has_waited or opened.had_open_runs(work.stacks):
                 opened = replace(opened, begun=None)  # what was read before is out of date
             ahead = _connect_ahead(work, request, runtime, opened)
             outcome = work.plan(opened)

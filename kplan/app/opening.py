@@ -44,6 +44,12 @@ class OpenEnvironment:
             return self
         return replace(self, begun=begin_reading_declared(self.begun, self.cluster, stacks))
 
+    def had_open_runs(self, stacks: Collection[str]) -> bool:
+        """Return whether one of the stacks was being applied when its state was read ahead."""
+        if self.begun is None or self.begun.recorded.exception() is not None:  # which planning raises
+            return False
+        return any(stack in stacks for stack in self.begun.recorded.result().open_runs.values())
+
     def connect_lock(self, stack: str, holder: Holder) -> Future[None]:
         """Begin to connect what the stack's lock needs, once the state was read. Nobody has to wait for it."""
         from kplan.planning.reading import start_call

@@ -142,13 +142,12 @@ class KafkaStore:
         closings = self._closings
         if self._cluster.describe_topic() is None:  # asking for the group would create Kafka's topic of offsets
             return
-        group = self._clients.name_group(stack)
+        producer, group = _connect_producer(self._clients, stack, holder), self._clients.name_group(stack)
         member = make_member(self._clients, group, holder, self._session)
         started = time.monotonic()
         with suppress(KafkaException):  # joining reports what is wrong
             member.committed([TopicPartition(self.topic, 0)], timeout=ATTEMPT_TIMEOUT_S)  # asks the coordinator
         self._clients.log_request(f"find the coordinator of {group}", started)
-        producer = _connect_producer(self._clients, stack, holder)
         with self._turn:
             if closings == self._closings:
                 self._connected = _LockClients(stack, holder, member, producer)
