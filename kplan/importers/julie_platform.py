@@ -100,7 +100,7 @@ def _list_control_center_rights(center: Mapping[str, Any]) -> Iterator[Grant]:
     yield from grant_all(("DESCRIBE", "DESCRIBE_CONFIGS"), "CLUSTER", CLUSTER_NAME)
 
 
-def _list_ksql_server_rights(server: Mapping[str, Any]) -> Iterator[Grant]:
+def _list_ksqldb_rights(server: Mapping[str, Any]) -> Iterator[Grant]:
     name = str(server.get("ksqlDbId") or "")
     yield "DESCRIBE_CONFIGS", "CLUSTER", CLUSTER_NAME, "LITERAL"
     yield from (("ALL", kind, f"_confluent-ksql-{name}", "PREFIXED") for kind in ("TOPIC", "GROUP"))
@@ -110,5 +110,5 @@ def _list_ksql_server_rights(server: Mapping[str, Any]) -> Iterator[Grant]:
 SERVERS: Final[Mapping[str, tuple[Callable[[Mapping[str, Any]], Iterator[Grant]], tuple[str, ...]]]] = {
     "schema_registry": (_list_registry_rights, ("topic", "consumer_offsets_topic", "group")),
     "control_center": (_list_control_center_rights, ("appId",)),
-    "ksql": (_list_ksql_server_rights, ("ksqlDbId", "owner")),
+    "ksql": (_list_ksqldb_rights, ("ksqlDbId", "owner")),
 }

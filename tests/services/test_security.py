@@ -164,7 +164,7 @@ environments:
       password: "{{{{ env.CONNECT_WORD }}}}"
       certificate: "{{{{ env.CERTIFICATE }}}}"
       key: "{{{{ env.KEY }}}}"
-      key_password: "{{{{ env.KEY_WORD }}}}"
+      key_password: "{{{{ env.WORKER_KEY_WORD }}}}"
     state: {{kafka_topic: __kplan}}
     timeouts: {{request: 10s, settle: 60s, session: 6s}}
   all:
@@ -205,7 +205,7 @@ def variables(secure: Secure) -> dict[str, str]:
         "CA": secure.ca, "WORKER": secure.connect.plain_url, "OPS": "ops", "CONNECT_WORD": CONNECT,
         "MUTUAL": secure.kafka.at("MUTUAL"), "CERTIFICATE": str(secure.client[0]), "KEY": str(secure.client[1]),
         "WORKER_LOGIN": secure.connect.url.replace("://", f"://ops:{quote(CONNECT, safe='')}@"),
-        "KEY_WORD": MUTUAL_KEY, "WORKER_TLS": secure.connect.url, "WORKER_CA": secure.ca,
+        "KEY_WORD": MUTUAL_KEY, "WORKER_KEY_WORD": MUTUAL_KEY, "WORKER_TLS": secure.connect.url, "WORKER_CA": secure.ca,
     }  # fmt: skip
 
 
@@ -345,7 +345,8 @@ def refusals(secure: Secure) -> dict[str, Refusal]:
         "no file of authorities": Refusal("K203", "", "there is no file", "kafka:", wrong={"CA": "/no/such.pem"}),
         "no certificate": Refusal("K317", mutual, "alert", "ssl.certificate.location", "bare"),
         "a stranger's certificate": Refusal(
-            "K317", mutual, "alert", "ssl.certificate.location", "mutual", {**me, "KEY_WORD": "x"}
+            "K317", mutual, "alert", "ssl.certificate.location", "mutual",
+            {**me, "KEY_WORD": "x", "WORKER_KEY_WORD": "x"},
         ),
         "wrong word for the key": Refusal("K203", "", "ssl.key.location", "kafka:", "mutual", {"KEY_WORD": WRONG}),
         "Connect: wrong password": Refusal("K313", plain[7:], "401", "connect.password", wrong={"CONNECT_WORD": WRONG}),

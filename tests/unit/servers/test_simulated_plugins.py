@@ -39,9 +39,14 @@ def test_a_known_class_misspelt_is_refused(written: str, tmp_path: Path) -> None
     assert "K303" in errors and "did you mean io.debezium.connector.postgresql.PostgresConnector?" in errors
 
 
-@pytest.mark.parametrize("written", ["no.such", "s3-sink", "io.aiven.kafka.S3 Sink"])
+@pytest.mark.parametrize("written", ["no.such", "io.aiven.kafka.S3 Sink"])
 def test_what_is_no_name_of_a_class_is_refused(written: str, tmp_path: Path) -> None:
     assert "not the name of a Java class" in plan(tmp_path, written, '"topics": a')
+
+
+def test_a_name_without_a_dot_or_a_capital_is_taken_for_a_class_of_the_stack(tmp_path: Path) -> None:
+    errors = plan(tmp_path, "s3-sink", '"topics": a')
+    assert "K117" in errors and "a Java class has a dot or begins with a capital letter" in errors
 
 
 def test_a_list_is_all_that_there_is_besides_the_known_ones(tmp_path: Path) -> None:
