@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # t
 from tests.bench.measure import ROUNDS, environment
 from tests.bench.peers import OURS, PEERS, Peer, Words, Work, find_peers, resolve_command
 
-MAX_SECONDS = 60.0  # a tool that would take longer is left out of a job
+MAX_SECONDS = 35.0  # a tool that would take longer is left out of a job
 TIMEOUT_S = 300.0
 VISIBLE_TIMEOUT_S = 30.0
 CHANGED_MS = 691_200_000
