@@ -59,7 +59,7 @@ class ApplyRequest:
 class Work:
     """What an apply is about. `plan` returns the plans to apply; `listed` is that of `SavedPlans`.
 
-    `begun` is the open environment, where its servers are being asked already.
+    `opened` is the environment, where it is open and its servers are being asked already.
     """
 
     environment: Environment
@@ -68,7 +68,7 @@ class Work:
     plan: Callable[[OpenEnvironment], PlanOutcome]
     notifier: Notifier
     listed: Mapping[str, Callable[[], Listed]] = field(default_factory=dict)
-    begun: OpenEnvironment | None = None
+    opened: OpenEnvironment | None = None
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def notifying_refusals(notifier: Notifier, stacks: Sequence[str]) -> Iterator[No
 
 # -- preparing --------------------------------------------------------------------------------------------------------
 def prepare_stacks(
-    loaded: Loaded, request: PlanRequest, runtime: Runtime, begun: OpenEnvironment | None = None
+    loaded: Loaded, request: PlanRequest, runtime: Runtime, opened: OpenEnvironment | None = None
 ) -> Work:
     """Prepare to plan and apply the loaded stacks. Raises Invalid where they cannot be planned."""
     from kplan.planning.needed import find_needed_addresses
@@ -97,7 +97,7 @@ def prepare_stacks(
         needs_connect(address for stack in loaded.stacks for address in find_needed_addresses(stack, {})),
         lambda opened: plan_stacks(loaded, loaded.stacks, request, opened, runtime),
         runtime.notifier(loaded.environment),
-        begun=begun,
+        opened=opened,
     )
 
 
@@ -118,11 +118,11 @@ def apply_work(work: Work, request: ApplyRequest, runtime: Runtime, audience: Ap
     with notifying_refusals(work.notifier, work.stacks):
         if request.wait:
             wait_until_ready(work.environment, work.needs_connect, request.wait, runtime)
-        with work.begun or open_environment(work.environment, runtime, request.parallel) as opened:
+        with work.opened or open_environment(work.environment, runtime, request.parallel) as opened:
             has_waited = wait_for_others(opened.store, work.stacks, request.lock_timeout, runtime)
             if has_waited or opened.had_open_runs(work.stacks):
                 opened = replace(opened, begun=None)  # what was read before is out of date
-            ahead = _connect_ahead(work, request, runtime, opened)
+            prepared = _prepare_lock(work, request, runtime, opened)
             outcome = work.plan(opened)
             audience.show_plans(outcome)
             if code := max((plan.exit_code for plan in outcome.plans), default=0):
@@ -132,23 +132,23 @@ def apply_work(work: Work, request: ApplyRequest, runtime: Runtime, audience: Ap
             waiting = [plan for plan in outcome.plans if plan.steps]
             if waiting and not request.saved and not request.confirmed:
                 audience.confirm(waiting)
-            return _Runs(work, request, runtime, audience, opened, ahead).run_all(waiting)
+            return _Runs(work, request, runtime, audience, opened, prepared).run_all(waiting)
 
 
 @dataclass(frozen=True, slots=True)
-class _Ahead:
+class _PreparedLock:
     """The holder of the only stack's lock, which is being connected while the stack is planned."""
 
     holder: Holder
     connecting: Future[None]
 
 
-def _connect_ahead(work: Work, request: ApplyRequest, runtime: Runtime, opened: OpenEnvironment) -> _Ahead | None:
-    """Connect in advance what the run will need, where nobody is asked between the plan and the run."""
+def _prepare_lock(work: Work, request: ApplyRequest, runtime: Runtime, opened: OpenEnvironment) -> _PreparedLock | None:
+    """Connect the lock in advance, where no question comes between the plan and the run."""
     if not (request.confirmed or request.saved) or len(work.stacks) != 1:
         return None
     holder = runtime.holder(request.command)
-    return _Ahead(holder, opened.connect_lock(work.stacks[0], holder))
+    return _PreparedLock(holder, opened.connect_lock(work.stacks[0], holder))
 
 
 def run_plan(
@@ -178,7 +178,7 @@ class _Runs:
     runtime: Runtime
     audience: ApplyAudience
     opened: OpenEnvironment
-    ahead: _Ahead | None = None
+    prepared: _PreparedLock | None = None
     ends: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def run_all(self, plans: Sequence[Plan]) -> int:
@@ -224,10 +224,10 @@ class _Runs:
 
     def _find_holder(self) -> Holder:
         """Return the holder of the lock, once its connections are made."""
-        if self.ahead is None:
+        if self.prepared is None:
             return self.runtime.holder(self.request.command)
-        wait([self.ahead.connecting])  # taking the lock reports what is wrong
-        return self.ahead.holder
+        wait([self.prepared.connecting])  # taking the lock reports what is wrong
+        return self.prepared.holder
 
     def _watch(self, plan: Plan, holder: Holder, stop: Stop) -> Result:
         listed = self.work.listed.get(plan.stack)

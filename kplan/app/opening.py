@@ -51,7 +51,7 @@ class OpenEnvironment:
         return any(stack in stacks for stack in self.begun.recorded.result().open_runs.values())
 
     def connect_lock(self, stack: str, holder: Holder) -> Future[None]:
-        """Begin to connect what the stack's lock needs, once the state was read. Nobody has to wait for it."""
+        """Begin to connect what the stack's lock needs, once the state was read. Its thread ends with the process."""
         from kplan.planning.reading import start_call
 
         def connect() -> None:
@@ -104,9 +104,11 @@ def open_snapshot(environment: Environment, snapshot: Snapshot, path: str) -> Op
 
 
 def begin_reading(
-    environment: Environment, runtime: Runtime, names: Collection[str], parallel: int = PARALLEL
+    environment: Environment, runtime: Runtime, stack_names: Collection[str], parallel: int = PARALLEL
 ) -> OpenEnvironment | None:
-    """Ask the servers, while the stacks are loaded, for what does not depend on them: `names` are probably theirs.
+    """Ask the servers, while the stacks are loaded, for what does not depend on them.
+
+    `stack_names` are those that the files seem to have.
 
     None for a simulated cluster, which answers at once, and where a setting is wrong: opening reports it again, after
     what is wrong in the files.
@@ -118,5 +120,5 @@ def begin_reading(
     runtime.learn(environment)
     with suppress(KplanError):
         opened = open_environment(environment, runtime, parallel)
-        return replace(opened, begun=begin_reading(opened.cluster, opened.store, names))
+        return replace(opened, begun=begin_reading(opened.cluster, opened.store, stack_names))
     return None

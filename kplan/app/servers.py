@@ -346,7 +346,7 @@ def _open_connect(opening: Opening, alias: str, options: Mapping[str, Any]) -> C
     return ConnectConnectors(
         access,
         pacing,
-        heartbeat=(lambda names: topics.read_end_offsets(names)) if topics else None,  # the client is opened by that
+        heartbeat=(lambda names: topics.read_end_offsets(names)) if topics else None,  # its attribute opens the client
         signals=(lambda: _signals(environment)) if topics else None,
         databases=opening.databases,
         mask=opening.mask,

@@ -15,11 +15,11 @@ from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
 import requests
-from requests.auth import AuthBase
 
 from kplan.diagnostics import Busy, Denied, KplanError, Timeout, Unreachable, codes
 from kplan.model import EMPTY
 from kplan.servers.http_limits import MIB, TooLarge, create_limited_session, has_timed_out
+from kplan.servers.http_sessions import BearerAuth
 from kplan.values import dataclass
 
 MARKER = "<!-- kplan:v1 "
@@ -115,18 +115,6 @@ def shorten_body(body: str) -> str:
 
 
 # -- requests ---------------------------------------------------------------------------------------------------------
-class _Bearer(AuthBase):
-    """Sends the token as both services expect it. requests removes this header where a redirect leads to another host,
-    and with an `auth` it does not look for another login in `.netrc`."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
-
-
 class Api:
     """Sends requests to one service and explains its refusals; the token is in no message."""
 
@@ -135,7 +123,7 @@ class Api:
         self._timeout = timeout
         self._session = create_limited_session(MAX_ANSWER_BYTES)
         self._session.headers.update({"User-Agent": "kplan", **headers})
-        self._session.auth = _Bearer(token)
+        self._session.auth = BearerAuth(token)
 
     def request_json(self, method: str, path: str, needs: str, body: Any = None, **parameters: Any) -> Any:
         """Return the JSON of the answer. `needs` names the permission that the request takes."""

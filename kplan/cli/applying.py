@@ -42,7 +42,7 @@ def apply(session: Session, mode: str, planning: PlanFlags, running: RunFlags) -
     planned = make_plan_request(planning, mode)
     lock_timeout, wait = parse_lock_timeout(running.lock_timeout), parse_seconds(running.wait_time, "--wait")
     saved = _read_saved(session, planning) if mode == "apply" else None
-    loaded, begun = _load(session, running, asks_early=not wait) if saved is None else (None, None)
+    loaded, opened = _load(session, running, asks_early=not wait) if saved is None else (None, None)
     # The servers are answering by now, and meanwhile the rest is imported.
     from kplan.app.apply import ApplyRequest, apply_work, prepare_saved, prepare_stacks
 
@@ -52,7 +52,7 @@ def apply(session: Session, mode: str, planning: PlanFlags, running: RunFlags) -
     if loaded is None:
         work = prepare_saved(saved or (), session.request, session.runtime)
     else:
-        work = prepare_stacks(loaded, planned, session.runtime, begun)
+        work = prepare_stacks(loaded, planned, session.runtime, opened)
     return apply_work(work, request, session.runtime, Terminal(session, mode, is_saved))
 
 
@@ -75,9 +75,9 @@ def _load(session: Session, running: RunFlags, asks_early: bool) -> tuple[Loaded
         return session.load(), None
     from kplan.app.load import load_and_begin
 
-    loaded, begun = load_and_begin(session.request, session.runtime, running.parallel)
+    loaded, opened = load_and_begin(session.request, session.runtime, running.parallel)
     session.remember(loaded)
-    return loaded, begun
+    return loaded, opened
 
 
 # -- showing and asking -----------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from kplan.render.text import Context
 
 T = TypeVar("T")
-STACK_NAME = re.compile(r"""^["']?stack["']?\s*:\s*["']?([a-z0-9-]{1,63})["']?\s*(?:,|#|$)""", re.MULTILINE)
 
 
 # -- writing ----------------------------------------------------------------------------------------------------------
@@ -115,12 +113,13 @@ def make_documents(
 
     Problems that belong to none of them are in the first.
     """
+    from kplan.project.stack_files import STACK_LINE
     from kplan.render.views import make_problem_document as document
 
     names = dict(stacks or {})
     places = [os.path.realpath(problem.span.path) if problem.span else "" for problem in problems]
     for problem, place in zip(problems, places, strict=True):
-        if problem.span and place not in names and (found := STACK_NAME.search(session.text(problem.span.path))):
+        if problem.span and place not in names and (found := STACK_LINE.search(session.text(problem.span.path))):
             names[place] = found[1]
     paths = ", ".join(session.paths) or "."
     names = names or {paths: paths}

@@ -15,14 +15,14 @@ from kplan.kinds.connector import sensitivity
 from kplan.kinds.connector.names import alias_of
 from kplan.kinds.connector.sensitivity import Setting
 from kplan.kinds.registry import KINDS
-from kplan.model import Address, Connector, Live, Resource, Stack, Target, Topic
+from kplan.model import Address, Connector, Live, Resource, Stack, Target
 from kplan.planning.needed import Ledger, find_needed_addresses
-from kplan.servers.base import CONNECT, KAFKA, Backend, BackendState, Cluster, ComparingBackend
+from kplan.servers.base import CONNECT, Backend, BackendState, Cluster, ComparingBackend
 from kplan.state.base import Overview, Store, make_ledger_key
 from kplan.values import dataclass
 
 V = TypeVar("V")
-MANY_TOPICS: Final = 100  # fewer are read as soon once their files are loaded
+MIN_READ_AHEAD: Final = 100  # resources: fewer are read as soon once their files are loaded
 Key: TypeAlias = tuple[str, str]  # the kind of a backend, and the name of its server
 
 
@@ -35,43 +35,41 @@ class Prefetch:
     recorded: Future[Overview]
     declared: frozenset[Address] = frozenset()
     named: Mapping[Key, Future[BackendState]] | None = None  # of the other kinds, of what is `declared`
-    ahead: Ahead | None = None
+    owned: Mapping[Key, OwnedReading] = MappingProxyType({})  # of the kinds that are read by name
 
 
-class Ahead:
-    """The topics that stacks of these names seem to own, read as soon as the state's keys are known.
+class OwnedReading:
+    """Read what stacks of these names seem to own, of one kind, as soon as the state's keys are known.
 
-    The files of many topics take as long to load as their brokers to answer.
+    The files of many resources take as long to load as their server to answer.
     """
 
-    key: Final[Key] = (Topic.kind, KAFKA)
-
-    def __init__(self, cluster: Cluster, stacks: Collection[str]) -> None:
-        self._backend = cluster.by_kind.get(self.key)
-        self._stacks = frozenset(stacks)
+    def __init__(self, backend: Backend, stack_names: Collection[str]) -> None:
+        self._backend = backend
+        self._stacks = frozenset(stack_names)
         self._turn = threading.Lock()
         self._is_over = False
         self._names: frozenset[str] = frozenset()
         self._reading: Future[BackendState] | None = None
 
-    def hear(self, keys: Iterable[str]) -> None:
-        """Begin to read the topics of which the state has records with these keys, where it is worth it."""
-        beginnings = tuple(make_ledger_key(stack, Address(Topic.kind, "")) for stack in self._stacks)
-        names = frozenset(key.rpartition("/")[2] for key in keys if key.startswith(beginnings))
+    def begin(self, keys: Collection[str]) -> None:
+        """Begin to read the resources of which the state has records with these keys, where they are many."""
+        beginnings = tuple(make_ledger_key(stack, Address(self._backend.kind, "")) for stack in self._stacks)
+        names = frozenset(key.split("/", 3)[3] for key in keys if key.startswith(beginnings))  # stack/STACK/KIND/NAME
         with self._turn:
-            if self._is_over or self._backend is None or len(names) < MANY_TOPICS:
+            if self._is_over or len(names) < MIN_READ_AHEAD:
                 return
             self._names = names
             self._reading = start_call(partial(self._backend.read, sorted(names)))
 
     def read_rest(self, addresses: Collection[Address], stacks: Sequence[Stack]) -> Future[BackendState] | None:
-        """Begin to read those of these topics that are not being read; None where nothing was begun that helps."""
+        """Begin to read those of the addresses that are not being read; None where no reading was begun that helps."""
         with self._turn:
             self._is_over = True
         backend, reading = self._backend, self._reading
-        if reading is None or backend is None or not self._stacks <= {stack.name for stack in stacks}:
+        if reading is None or not self._stacks <= {stack.name for stack in stacks}:
             return None
-        rest = sorted({address.name for address in addresses if address.kind == Topic.kind} - self._names)
+        rest = sorted({address.name for address in addresses if address.kind == backend.kind} - self._names)
         return start_call(lambda: _merge(reading.result(), backend.read(rest))) if rest else reading
 
 
@@ -86,22 +84,35 @@ def _merge(first: BackendState, second: BackendState) -> BackendState:
     )
 
 
-def begin_reading(cluster: Cluster, store: Store, names: Collection[str] = ()) -> Prefetch:
-    """Begin to ask the servers and the store, where `names` are probably those of the stacks that are planned.
+def begin_reading(cluster: Cluster, store: Store, stack_names: Collection[str] = ()) -> Prefetch:
+    """Begin to ask the servers and the store. The threads that wait for them end with the process.
 
-    Nobody has to wait for it: its threads end with the process.
+    `stack_names` are probably those of the stacks that are planned.
     """
     readings = _start_reading_all(cluster)
-    ahead = Ahead(cluster, names) if names else None
-    recorded = start_call(store.overview if ahead is None else partial(store.overview, ahead.hear))
-    return Prefetch(_start_identifying(cluster, readings), readings, recorded, ahead=ahead)
+    owned = {
+        key: OwnedReading(backend, stack_names)
+        for key, backend in cluster.by_kind.items()
+        if stack_names and KINDS[backend.kind].is_in_every_plan and not KINDS[backend.kind].reads_all
+    }
+
+    def report_keys(keys: Iterable[str]) -> None:
+        known = list(keys)
+        for reading in owned.values():
+            reading.begin(known)
+
+    recorded = start_call(partial(store.overview, report_keys) if owned else store.overview)
+    return Prefetch(_start_identifying(cluster, readings), readings, recorded, owned=owned)
 
 
 def begin_reading_declared(prefetch: Prefetch, cluster: Cluster, stacks: Sequence[Stack]) -> Prefetch:
     """Begin to ask for what the stacks declare, as soon as they are loaded."""
     declared = _find_declared(stacks)
-    reading = prefetch.ahead.read_rest(declared, stacks) if prefetch.ahead is not None else None
-    known = {} if reading is None else {Ahead.key: reading}
+    known = {
+        key: reading
+        for key, owned in prefetch.owned.items()
+        if (reading := owned.read_rest(declared, stacks)) is not None
+    }
     named = _start_reading_named(cluster, declared, _list_states(stacks), known)
     return replace(prefetch, declared=declared, named=named)
 

@@ -22,7 +22,8 @@ MAX_FOLDERS: Final = 5000
 MAX_BEGINNING_BYTES: Final = 16 * 1024
 MAX_JSON_STACK_BYTES: Final = 1024 * 1024
 MAX_PEEKED: Final = 100  # files
-_NAME: Final = re.compile(rb"""^stack:[ \t]+["']?([A-Za-z0-9._-]+)["']?[ \t]*(?:#.*)?\r?$""", re.MULTILINE)
+# A name may be templated, or a file written unusually: then only loading it tells.
+STACK_LINE: Final = re.compile(r"""^["']?stack["']?\s*:\s*["']?([a-z0-9-]{1,63})["']?\s*(?:,|#|$)""", re.MULTILINE)
 NO_STACKS: Final = "a project without stacks"
 
 
@@ -64,11 +65,11 @@ def peek_names(paths: Sequence[Path]) -> frozenset[str]:
             if not path.is_file():  # what is no plain file could block
                 continue
             with path.open("rb") as file:
-                found = _NAME.search(file.read(MAX_BEGINNING_BYTES))
+                found = STACK_LINE.search(file.read(MAX_BEGINNING_BYTES).decode("utf-8", "replace"))
         except OSError:
             continue  # whoever reads it whole says why
         if found is not None:
-            names.add(found[1].decode())
+            names.add(found[1])
     return frozenset(names)
 
 

@@ -24,7 +24,8 @@ TLS_ALERT = "x15\\x03"  # in the representation of a TLS port's answer to plain 
 
 
 class BearerAuth(AuthBase):
-    """Sends a bearer token. A header of the session would give way to a netrc file."""
+    """Sends a bearer token. A header of the session would give way to a netrc file, and requests removes this one
+    where a redirect leads to another host."""
 
     def __init__(self, token: str) -> None:
         self._token = token

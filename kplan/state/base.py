@@ -196,7 +196,7 @@ class Lock(Protocol):
         """
 
 
-HearKeys: TypeAlias = Callable[[Iterable[str]], object]
+ReportKeys: TypeAlias = Callable[[Iterable[str]], object]
 
 
 def ignore_keys(keys: Iterable[str]) -> None:
@@ -209,10 +209,10 @@ class Store(Protocol):
     where: str  # for people: `.kplan/local.db`, `__kplan`
     topic: str  # the topic that holds the state; empty where it is in a file
 
-    def overview(self, hear: HearKeys = ignore_keys) -> Overview:
+    def overview(self, report_keys: ReportKeys = ignore_keys) -> Overview:
         """Return the ledger, the open runs and what cannot be read or trusted, as of one moment.
 
-        `hear` gets the keys of all records, where those are known before the records are.
+        `report_keys` gets the keys of all records, where those are known before the records are.
         With a key a run has ended only where its end is signed, and a claim that is not signed owns nothing that a
         signed one claims.
         """

@@ -9,7 +9,7 @@ from kplan.diagnostics import KplanError
 from kplan.model import Address, Owned
 from kplan.model.history import PastChange, RunSummary
 from kplan.model.journal import Entry
-from kplan.state.base import HearKeys, Holder, Lock, Overview, Record, ignore_keys
+from kplan.state.base import Holder, Lock, Overview, Record, ReportKeys, ignore_keys
 
 
 class MemoryStore:
@@ -22,7 +22,7 @@ class MemoryStore:
         self._ledger = dict(ledger or {})
         self._entries: dict[str, list[Entry]] = {}
 
-    def overview(self, hear: HearKeys = ignore_keys) -> Overview:
+    def overview(self, report_keys: ReportKeys = ignore_keys) -> Overview:
         return Overview(self.ledger(), {run: self._entries[run][0].stack for run in self.open_runs()})
 
     def ledger(self) -> Mapping[Address, Owned]:

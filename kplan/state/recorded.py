@@ -10,11 +10,11 @@ from kplan.model import EMPTY, Address, Owned
 from kplan.model.history import PastChange, RunSummary
 from kplan.model.journal import Entry
 from kplan.state.base import (
-    HearKeys,
     Holder,
     Lock,
     Overview,
     Record,
+    ReportKeys,
     UnknownKind,
     Unreadable,
     ignore_keys,
@@ -33,7 +33,7 @@ class RecordedStore:
         self._ledger = ledger
         self._unknown = unknown
 
-    def overview(self, hear: HearKeys = ignore_keys) -> Overview:
+    def overview(self, report_keys: ReportKeys = ignore_keys) -> Overview:
         return Overview(self._ledger, unreadable=[_describe_unknown(*record) for record in self._unknown.items()])
 
     def ledger(self) -> Mapping[Address, Owned]:

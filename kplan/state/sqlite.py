@@ -41,12 +41,12 @@ from kplan.model.journal import Entry
 from kplan.servers.sqlite_file import BUSY_TIMEOUT_S, error_name, open_to_read
 from kplan.state.base import (
     UNREADABLE_HELP,
-    HearKeys,
     Holder,
     Lock,
     Overview,
     Record,
     RecordUnreadable,
+    ReportKeys,
     UnknownKind,
     Unreadable,
     ignore_keys,
@@ -108,7 +108,7 @@ class SqliteStore:
         self._clock = clock
         self._sleep = sleep
 
-    def overview(self, hear: HearKeys = ignore_keys) -> Overview:
+    def overview(self, report_keys: ReportKeys = ignore_keys) -> Overview:
         with _explain_errors(self.where), self._open_to_read() as connection:
             return _read_overview(connection, self._signer)
 

@@ -63,9 +63,9 @@ same time."""
 HELD = """kplan waits longer: a task that runs must go on running for a second, as it can fail after its first poll, and
 so must each wave of new connectors (32, 64, 128 …) before the next one is sent. It asks Connect to validate each config
 before, and reads everything back after."""
-UNGUARDED = """The other tool asks the brokers nothing before it writes, has no lock and keeps no journal, so it cannot
-put back what it did. The start of Python and its imports, the brokers' judgement, the lock, the journal and the
-reading afterwards come on top of the same request."""
+UNGUARDED = """The other tool has no lock and keeps no journal, so it cannot put back what it did. The start of
+Python and its imports, the brokers' judgement, the lock, the journal and the reading afterwards come on top of the
+same request."""
 LEDGER = """Every plan reads the state whole, and that of this broker holds what all rows before this one have
 applied: thousands of resources. Alone, `python -m tests.bench plan` measures plans with a state of their own."""
 RENDERED = """The plan alone is the least, so what makes it faster makes this ratio larger. The document of JSON is

@@ -15,7 +15,7 @@ from kplan.servers.kafka.wire.groups import ABANDONED, find_coordinator, read_st
 from kplan.servers.kafka.wire.records import read_records, request_records
 from kplan.servers.kafka.wire.topics import Listing, receive_listing, request_listing
 from kplan.servers.waits import WAITS
-from kplan.state.base import HearKeys, Holder, Overview, ignore_keys
+from kplan.state.base import Holder, Overview, ReportKeys, ignore_keys
 from kplan.state.kafka.log import Log, NewestRecords
 from kplan.state.signing import Signer
 
@@ -62,12 +62,12 @@ class QuickStore:
                 self._full = self._open_full()
             return self._full
 
-    def overview(self, hear: HearKeys = ignore_keys) -> Overview:
+    def overview(self, report_keys: ReportKeys = ignore_keys) -> Overview:
         """Return the ledger, the open runs and what cannot be read or trusted; all empty where there is no topic."""
         if self._full is None:
             try:
                 with self._reading, WAITS.add(f"reading the state in {self.topic}", self._timeout):
-                    return self._read_log(hear).overview()
+                    return self._read_log(report_keys).overview()
             except FAILURES as failure:
                 log.debug("%s is read by librdkafka: %s", self.topic, failure)
         return self._find_full().overview()
@@ -83,7 +83,7 @@ class QuickStore:
                 log.debug("the lock of %s is read by librdkafka: %s", stack, failure)
         return self._find_full().holder(stack)
 
-    def _read_log(self, hear: HearKeys) -> Log:
+    def _read_log(self, report_keys: ReportKeys) -> Log:
         started, newest, result = time.monotonic(), NewestRecords(is_whole=True), Log(signer=self._signer)
         with connect(self._bootstrap, self._config, CLIENT, self._timeout) as connection:
             listing = self._read_listing(connection)
@@ -94,7 +94,7 @@ class QuickStore:
             with self._reach(listing, connection) as leader:
                 request_records(leader, self.topic, 0)
                 read_records(leader, self.topic, 0, newest.add)
-        hear(key.decode("utf-8", "replace") for key, _, _ in newest if key is not None)
+        report_keys(key.decode("utf-8", "replace") for key, _, _ in newest if key is not None)
         end = 0
         for key, offset, value in newest:
             result.put(offset, key, value)

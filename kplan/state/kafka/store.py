@@ -21,7 +21,7 @@ from kplan.model.history import PastChange, RunSummary
 from kplan.model.journal import Entry
 from kplan.model.masks import Mask, MaskingFilter
 from kplan.servers.connection_errors import NO_PLACES, Contact, Retry
-from kplan.state.base import UNREADABLE_HELP, HearKeys, Holder, Lock, Overview, Record, RecordUnreadable, ignore_keys
+from kplan.state.base import UNREADABLE_HELP, Holder, Lock, Overview, Record, RecordUnreadable, ReportKeys, ignore_keys
 from kplan.state.kafka.clients import ATTEMPT_TIMEOUT_S, Clients
 from kplan.state.kafka.lock import KafkaLock
 from kplan.state.kafka.log import Log
@@ -75,7 +75,7 @@ class KafkaStore:
                 self._opened_cluster = StateCluster(self._clients)
             return self._opened_cluster
 
-    def overview(self, hear: HearKeys = ignore_keys) -> Overview:
+    def overview(self, report_keys: ReportKeys = ignore_keys) -> Overview:
         return self._read(Log.overview)
 
     def ledger(self) -> Mapping[Address, Owned]:

@@ -9,7 +9,7 @@ import pytest
 
 from kplan.kinds.registry import KINDS
 from kplan.model import Address, Stack, Target, Topic
-from kplan.planning.reading import MANY_TOPICS, begin_reading, begin_reading_declared, read_live_state
+from kplan.planning.reading import MIN_READ_AHEAD, begin_reading, begin_reading_declared, read_live_state
 from kplan.servers.base import BackendState, Cluster
 from kplan.state.base import Overview, Store, ignore_keys
 
@@ -43,13 +43,13 @@ class State:
         self.keys = list(keys)
         self.before_end = before_end
 
-    def overview(self, hear: Callable[[Iterable[str]], object] = ignore_keys) -> Overview:
-        hear(iter(self.keys))
+    def overview(self, report_keys: Callable[[Iterable[str]], object] = ignore_keys) -> Overview:
+        report_keys(iter(self.keys))
         self.before_end()
         return Overview({})
 
 
-MANY = [f"shop.{number:03}" for number in range(MANY_TOPICS)]
+MANY = [f"shop.{number:03}" for number in range(MIN_READ_AHEAD)]
 KEYS = ["stack/shop/lock", *(f"stack/shop/topic/{name}" for name in MANY), "stack/shop2/topic/other",
         "stack/shop/connector/topic/x"]  # fmt: skip
 
@@ -81,12 +81,12 @@ def test_nothing_is_read_twice_where_all_is_owned() -> None:
     cluster, store, prefetch = begin(topics, {"shop"})
     stacks = declare(*MANY)
     live, _ = read_live_state(stacks, cluster, store, begin_reading_declared(prefetch, cluster, stacks))
-    assert topics.readings == [MANY] and len(live.resources) == MANY_TOPICS
+    assert topics.readings == [MANY] and len(live.resources) == MIN_READ_AHEAD
 
 
 @pytest.mark.parametrize(
     ("names", "keys"),
-    [(set(), KEYS), ({"another"}, KEYS), ({"shop"}, KEYS[: MANY_TOPICS // 2])],
+    [(set(), KEYS), ({"another"}, KEYS), ({"shop"}, KEYS[: MIN_READ_AHEAD // 2])],
     ids=["no name is known", "another stack", "few topics"],
 )
 def test_otherwise_all_waits_for_the_files(names: set[str], keys: list[str]) -> None:
@@ -94,7 +94,7 @@ def test_otherwise_all_waits_for_the_files(names: set[str], keys: list[str]) -> 
     cluster, store, prefetch = begin(topics, names, keys)
     stacks = declare(*MANY)
     live, _ = read_live_state(stacks, cluster, store, begin_reading_declared(prefetch, cluster, stacks))
-    assert topics.readings == [MANY] and len(live.resources) == MANY_TOPICS
+    assert topics.readings == [MANY] and len(live.resources) == MIN_READ_AHEAD
 
 
 def test_what_was_read_for_a_name_that_is_not_the_stacks_does_not_count() -> None:
@@ -112,7 +112,7 @@ def test_keys_that_come_after_the_files_change_nothing() -> None:
     prefetch = begin_reading(cluster, store, {"shop"})
     prefetch.recorded.result()
     prefetch = begin_reading_declared(prefetch, cluster, stacks := declare(*MANY))
-    assert prefetch.ahead is not None
-    prefetch.ahead.hear(KEYS)
+    [owned] = prefetch.owned.values()
+    owned.begin(KEYS)
     read_live_state(stacks, cluster, store, prefetch)
     assert topics.readings == [MANY]

@@ -102,7 +102,7 @@ def test_a_project_without_stacks_says_what_to_do(shell: Shell) -> None:
 def test_names_are_peeked_at_without_reading_what_could_block(tmp_path: Path) -> None:
     texts = {
         "plain.yaml": STACK,
-        "commented.yaml": "# stack: no\nversion: 1\nstack:  orders-2.eu  # ours\r\n",
+        "commented.yaml": "# stack: no\nversion: 1\nstack:  orders-2  # ours\r\n",
         "templated.yaml": "version: 1\nstack: '{{ env.NAME }}'\n",
         "nested.yaml": "version: 1\nother:\n  stack: no\n",
         "late.yaml": "#" * 20_000 + "\nstack: no\n",
@@ -111,4 +111,4 @@ def test_names_are_peeked_at_without_reading_what_could_block(tmp_path: Path) ->
         (tmp_path / name).write_text(text)
     os.mkfifo(tmp_path / "pipe.yaml")
     paths = [tmp_path / name for name in (*texts, "pipe.yaml", "missing.yaml")]
-    assert peek_names(paths) == {"shop", "orders-2.eu"}
+    assert peek_names(paths) == {"shop", "orders-2"}
