@@ -13,6 +13,7 @@ import json
 import os
 import secrets
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -96,16 +97,17 @@ CREATE TABLE IF NOT EXISTS sim_levels (subject TEXT PRIMARY KEY, level TEXT NOT 
 
 
 class SimulatedFile:
-    """The file. Reading a missing one returns an empty cluster and creates nothing."""
+    """The file, for one thread after the other. Reading a missing one returns an empty cluster and creates nothing."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._connection: sqlite3.Connection | None = None
+        self._turn = threading.RLock()
 
     def read(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         if self._connection is None and not self.path.exists():
             return []
-        with self._map_errors():
+        with self._turn, self._map_errors():
             try:
                 db = self._open()
                 if not self._has_tables(db):
@@ -127,7 +129,7 @@ class SimulatedFile:
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """Open one transaction; an exception inside rolls it back."""
-        with self._map_errors():
+        with self._turn, self._map_errors():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.parent.name == ".kplan" and not (self.path.parent / ".gitignore").exists():
                 (self.path.parent / ".gitignore").write_text("*\n", "utf-8")
@@ -152,9 +154,10 @@ class SimulatedFile:
         return "simulated-" + hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:12]
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        with self._turn:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
