@@ -48,6 +48,10 @@ class Encoding(Protocol[R]):
     def decode(self, name: str, fields: Mapping[str, Any], origin: Origin, rules: Rules) -> R:
         """Return the resource that `fields` describe."""
 
+    def rename(self, resource: R, name: str) -> R | None:
+        """Return the resource under another name; None where its name says more than what it is called."""
+        return None
+
     def describe(self, resource: R) -> Mapping[str, Any]:
         """Return the attributes, the name among them, as a guard of a stack sees them; a map of settings may hold
         secrets."""

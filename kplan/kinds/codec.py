@@ -108,6 +108,26 @@ def owned_from_json(address: Address, data: Any) -> Owned:
         )
 
 
+def rename_owned(owned: Owned, address: Address) -> Owned | None:
+    """Return the record as one of another resource of its kind; None where its content depends on the name."""
+    applied = owned.applied
+    if applied is not None:
+        applied = KINDS[address.kind].encoding.rename(applied, address.name)
+        if applied is None:
+            return None
+    return Owned(
+        address,
+        owned.stack,
+        owned.env,
+        owned.created,
+        owned.protect,
+        applied,
+        owned.run,
+        owned.at,
+        owned.sensitive,
+    )
+
+
 def change_to_json(change: Change, step: int, wave: int) -> Json:
     """Return one of `changes` in the plan's document (schemas/plan.v1.json), with all that an executor needs."""
     verified, owner = change.options.verified, change.owner

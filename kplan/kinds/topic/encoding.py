@@ -40,6 +40,11 @@ class TopicEncoding(Encoding[Topic]):
         counts = read_integer(fields, "partitions", 1), read_integer(fields, "replication_factor", -1)
         return Topic(name, *counts, frozen(plain), origin=origin, rules=rules)
 
+    def rename(self, topic: Topic, name: str) -> Topic:
+        return Topic(
+            name, topic.partitions, topic.replication_factor, topic.config, origin=topic.origin, rules=topic.rules
+        )
+
     def describe(self, topic: Topic) -> Mapping[str, Any]:
         return {
             "name": topic.name,

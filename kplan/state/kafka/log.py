@@ -8,11 +8,11 @@ unchanged, whatever slashes it has; `run`, `runs`, `history` and `lock` are not 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any, Final
 
-from kplan.kinds.codec import owned_from_json, owned_to_json
+from kplan.kinds.codec import owned_from_json, owned_to_json, rename_owned
 from kplan.kinds.registry import KINDS, find_unknown_kind
 from kplan.model import Address, Owned
 from kplan.model.codec import entry_from_json, entry_to_json
@@ -49,6 +49,12 @@ VERSION: Final = 1
 MAX_KEPT_RUNS: Final = 20  # finished ones, of each stack
 MAX_ITEMS: Final = 200  # of an entry, in one record
 MAX_BYTES: Final = 700_000  # of them; a topic's usual limit is 1 MiB a batch
+
+
+def is_history(key: bytes | None) -> bool:
+    """Return whether the record holds the last changes of a resource."""
+    parts = (key or b"").split(b"/", 4)
+    return len(parts) == 5 and parts[0] == b"stack" and parts[1] != b"" and parts[2] == b"history"
 
 
 def encode_json(data: Json) -> bytes:
@@ -138,6 +144,39 @@ class OwnershipClaim:
     fault: str = ""  # of its signature
 
 
+def _find_first(claims: Mapping[str, OwnershipClaim]) -> OwnershipClaim:
+    """Return the rightful owner's claim; there is nearly always one alone."""
+    if len(claims) == 1:
+        return next(iter(claims.values()))
+    return min(claims.values(), key=lambda claim: (bool(claim.fault), claim.claimed))
+
+
+class KnownValues:
+    """Remember values of ledger records that were decoded: those of one run often differ in their claims alone."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, bytes], Owned] = {}
+
+    def find(self, address: Address, value: bytes) -> tuple[Owned, int | None] | None:
+        """Return the record and its `claimed`, where one of the same kind had the same value otherwise."""
+        content, claimed = _split_claimed(value)
+        known = self._known.get((address.kind, content))
+        owned = None if known is None else rename_owned(known, address)
+        return None if owned is None else (owned, claimed)
+
+    def add(self, value: bytes, owned: Owned, claimed: int | None) -> None:
+        """Remember the record, unless its `claimed` stands where none is looked for."""
+        content, number = _split_claimed(value)
+        if number == claimed:
+            self._known[owned.address.kind, content] = owned
+
+
+def _split_claimed(value: bytes) -> tuple[bytes, int | None]:
+    """Return the record's value without its last field, where that is `claimed`, and the number."""
+    content, found, number = value.rpartition(b',"claimed":')
+    return (content, int(number[:-1])) if found and number[:-1].isdigit() and number[-1:] == b"}" else (value, None)
+
+
 @dataclass(slots=True)
 class RunLog:
     """Hold the records of one run, as they are in the topic: offset, key and value by `(seq, part)`.
@@ -225,6 +264,7 @@ class Log:
     signer: Signer = Signer()
     untrusted: dict[str, Unreadable] = field(default_factory=dict)  # claims that are not signed, by key
     unsigned: set[tuple[str, str]] = field(default_factory=set)  # runs whose summary is not
+    _known: KnownValues = field(default_factory=KnownValues)
 
     def put(self, offset: int, key: bytes | None, value: bytes | None) -> None:
         """Apply one record. An unreadable one is kept until a good record of its key comes."""
@@ -239,6 +279,8 @@ class Log:
         name = "/".join(parts[3:])
         try:
             match parts[2:]:
+                case [kind, *_] if name and kind in KINDS:
+                    self._put_claim(offset, stack, text, Address(kind, name), value)
                 case ["lock"]:
                     self._put_lock(stack, value)
                 case ["run", run, seq, *part] if _are_numbers(seq, *part) and len(part) < 2:
@@ -250,8 +292,6 @@ class Log:
                     self.histories[stack, name] = value
                 case ["history", _, _, *_]:
                     self.histories.pop((stack, name), None)
-                case [kind, _, *_] if name and kind in KINDS:
-                    self._put_claim(offset, stack, Address(kind, name), _decode(value))
                 case [kind, _, *_] if name and kind not in _OTHERS and find_unknown_kind(f"{kind}/{name}"):
                     if value:
                         refuse_unknown_kind(f"{kind}/{name}")
@@ -292,17 +332,22 @@ class Log:
             if self.signer.find_fault(make_summary_key(stack, run), data):
                 self.unsigned.add((stack, run))
 
-    def _put_claim(self, offset: int, stack: str, address: Address, data: Json | None) -> None:
-        if data is None:
+    def _put_claim(self, offset: int, stack: str, key: str, address: Address, value: bytes | None) -> None:
+        if not value:
             self.claims.get(address, {}).pop(stack, None)
             return
-        owned = owned_from_json(address, data)
+        fault = ""
+        known = None if self.signer.key else self._known.find(address, value)  # a signature is one record's own
+        if known is None:
+            data = _decode(value) or {}
+            known = owned_from_json(address, data), int(data["claimed"]) if "claimed" in data else None
+            fault = self.signer.find_fault(key, data)
+            self._known.add(value, *known)
+        owned, claimed = known
         if owned.stack != stack:
             raise ValueError(f"it names stack {owned.stack}, not {stack}")
-        claimed = min(offset, int(data.get("claimed", offset)))
-        key = make_ledger_key(stack, address)
-        fault = self.signer.find_fault(key, data)
-        self.claims.setdefault(address, {})[stack] = OwnershipClaim(claimed, owned, fault)
+        first = offset if claimed is None else min(offset, claimed)
+        self.claims.setdefault(address, {})[stack] = OwnershipClaim(first, owned, fault)
         if fault:
             self.untrusted[key] = _make_untrusted(stack, key, offset, fault, address)
 
@@ -311,8 +356,7 @@ class Log:
 
         One that is not signed, where there is a key, comes after those that are.
         """
-        return {address: min(claims.values(), key=lambda claim: (bool(claim.fault), claim.claimed)).owned
-                for address, claims in sorted(self.claims.items()) if claims}  # fmt: skip
+        return {address: _find_first(claims).owned for address, claims in sorted(self.claims.items()) if claims}
 
     def overview(self) -> Overview:
         """Return what plans need to know of the state."""

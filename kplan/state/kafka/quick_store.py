@@ -16,7 +16,7 @@ from kplan.servers.kafka.wire.records import read_records, request_records
 from kplan.servers.kafka.wire.topics import Listing, receive_listing, request_listing
 from kplan.servers.waits import WAITS
 from kplan.state.base import Holder, Overview, ReportKeys, ignore_keys
-from kplan.state.kafka.log import Log, NewestRecords
+from kplan.state.kafka.log import Log, NewestRecords, is_history
 from kplan.state.signing import Signer
 
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ class QuickStore:
         report_keys(key.decode("utf-8", "replace") for key, _, _ in newest if key is not None)
         end = 0
         for key, offset, value in newest:
-            result.put(offset, key, value)
+            if not is_history(key):  # an overview has none
+                result.put(offset, key, value)
             end = offset + 1
         if result.foreign or time.monotonic() - started > MAX_READING_S:
             raise Unsuited("records that are not kplan's, or a slow connection")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from kplan.servers.kafka.wire.connection import FETCH, BrokerConnection
@@ -43,10 +43,11 @@ def read_records(connection: BrokerConnection, topic: str, position: int, take: 
         if stable < end:
             raise Unsuited("a transaction is open")
         previous = position
-        for key, offset, value in _take_batches(data, aborted):
-            position = max(position, offset + 1)
-            if offset >= previous and value is not _SKIPPED:
-                take(key, offset, value)
+        for last, records in _take_batches(data, aborted):
+            position = last + 1
+            for key, offset, value in records:
+                if offset >= previous:
+                    take(key, offset, value)
         if position >= end:
             return position
         if position == previous:
@@ -71,11 +72,8 @@ def _take_partition(answer: Cursor) -> tuple[int, int, list[tuple[int, int]], by
     return end, stable, aborted, answer.take_bytes()
 
 
-_SKIPPED: Final = b"\0skipped"  # the value of what only moves the position: compared by identity
-
-
-def _take_batches(data: bytes, aborted: list[tuple[int, int]]) -> Iterator[Record]:
-    """Yield the records of whole batches; of one without records of its own, its last offset with `_SKIPPED`."""
+def _take_batches(data: bytes, aborted: list[tuple[int, int]]) -> Iterator[tuple[int, Iterable[Record]]]:
+    """Yield the last offset of each whole batch, and its records; one of an aborted transaction has none."""
     at, waiting, active = 0, sorted(aborted, key=lambda entry: entry[1], reverse=True), set[int]()
     while at + _HEAD.size <= len(data):
         base, length, _, magic, _, attributes, delta, _, _, producer, _, _, count = _HEAD.unpack_from(data, at)
@@ -89,9 +87,8 @@ def _take_batches(data: bytes, aborted: list[tuple[int, int]]) -> Iterator[Recor
             active.add(waiting.pop()[0])
         if attributes & _CONTROL:
             active.discard(producer)
-        elif not (attributes & _TRANSACTIONAL and producer in active):
-            yield from _take_batch(_decompress(data[start:at], attributes & _COMPRESSION), base, count)
-        yield None, last, _SKIPPED
+        is_read = not (attributes & _CONTROL or (attributes & _TRANSACTIONAL and producer in active))
+        yield last, _take_batch(_decompress(data[start:at], attributes & _COMPRESSION), base, count) if is_read else ()
 
 
 def _decompress(data: bytes, codec: int) -> bytes:
@@ -103,27 +100,26 @@ def _decompress(data: bytes, codec: int) -> bytes:
 
 
 def _take_batch(data: bytes, base: int, count: int) -> Iterator[Record]:
-    at = 0
+    end = 0
     for _ in range(count):
-        length, at = _take_varint(data, at)
+        length, at = _take_varint(data, end)
         end = at + length
         _, at = _take_varint(data, at + 1)  # attributes, and the difference of its time
         delta, at = _take_varint(data, at)
-        key, at = _take_field(data, at)
-        value, _ = _take_field(data, at)
-        at = end
-        yield key, base + delta, value
-
-
-def _take_field(data: bytes, at: int) -> tuple[bytes | None, int]:
-    length, at = _take_varint(data, at)
-    return (None, at) if length < 0 else (data[at : at + length], at + length)
+        length, at = _take_varint(data, at)
+        key = None
+        if length >= 0:
+            key, at = data[at : at + length], at + length
+        length, at = _take_varint(data, at)
+        yield key, base + delta, None if length < 0 else data[at : at + length]
 
 
 def _take_varint(data: bytes, at: int) -> tuple[int, int]:
     """Return a zigzag-encoded number of variable length, and where the next value is."""
-    byte = data[at]
-    number, shift, at = byte & 0x7F, 7, at + 1
+    number, at = data[at], at + 1
+    if number < 0x80:
+        return (number >> 1) ^ -(number & 1), at
+    number, byte, shift = number & 0x7F, 0x80, 7
     while byte & 0x80:
         byte = data[at]
         number |= (byte & 0x7F) << shift

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError
 
-from kplan.model import Address, Owned
+from kplan.kinds.quota.quota import Quota
+from kplan.kinds.user.user import ScramUser
+from kplan.model import Address, Connector, Owned, Topic
 from kplan.model.journal import Entry, Item
-from kplan.state.base import make_ledger_key, make_summary_key
-from kplan.state.kafka.log import Log, NewestRecords, encode_json, make_journal_records, make_ledger_record
+from kplan.state.base import make_history_key, make_ledger_key, make_summary_key
+from kplan.state.kafka.log import (
+    Json,
+    Log,
+    NewestRecords,
+    encode_json,
+    is_history,
+    make_journal_records,
+    make_ledger_record,
+)
 from kplan.state.kafka.store import KafkaStore
 from kplan.state.kafka.topic import COMPACTION, EARLIER_COMPACTION, find_missing_compaction
+from kplan.state.signing import Signer
 
 NOW = "2026-08-22T10:15:02Z"
 STACKS, TOPICS, RUNS = ("a", "b"), ("orders", "users"), ("r1", "r2", "r3")
@@ -121,3 +132,45 @@ def test_a_time_that_brokers_refuse_is_a_matter_of_clocks() -> None:
         KafkaError(KafkaError.INVALID_TIMESTAMP, "Broker: Invalid timestamp"), "it cannot be written"
     )
     assert "clocks" in problem.help and "message.timestamp.type=LogAppendTime on __team" in problem.help
+
+
+def make_values() -> Iterator[tuple[Address, Json]]:
+    """Yield records of the ledger that are alike: in all but the name, the claim, one setting, or the kind."""
+    config = {"retention.ms": "1"}
+    for number in range(3):
+        topic, connector = Topic(f"t{number}", 3, 2, config), Connector(f"t{number}", {"connector.class": "a"})
+        user = ScramUser(f"t{number}", {"SCRAM-SHA-256": 1})
+        quota = Quota("user=alice,client-id=etl", {"request_percentage": 5.0})
+        for resource in (topic, connector, quota, user, Topic(f"u{number}", 3, 2, {**config, "a": str(number)})):
+            for claimed in (None, 0, number, 900):
+                owned = Owned(resource.address, "a", "dev", created=True, applied=resource, run="r", at=NOW)
+                yield resource.address, make_ledger_record(owned, claimed)[1] or {}
+        yield Address("topic", "odd"), {"v": 1, "stack": "a", "x": {"a": 1, "claimed": number}}
+        yield Address("topic", "t1"), {"v": 1, "stack": "a", "created": True, "claimed": "5"}
+
+
+def put_value(log: Log, offset: int, address: Address, value: Json) -> Any:
+    """Return what the log has of the resource after one record more."""
+    key = make_ledger_key("a", address)
+    log.put(offset, key.encode(), encode_json(value))
+    claim = log.claims.get(address, {}).get("a")
+    problem = log.broken.get(key)
+    return claim and (claim.claimed, claim.owned, claim.owned.applied, claim.fault), problem and problem.message
+
+
+@pytest.mark.parametrize("key", ["", "secret"])
+def test_a_value_that_was_read_before_means_what_it_means_alone(key: str) -> None:
+    signer = Signer(key)
+    log = Log(signer=signer)
+    for offset, (address, value) in enumerate(make_values(), 100):
+        signed = Signer("secret").sign(make_ledger_key("a", address), value) if offset % 2 else value
+        log.claims.pop(address, None)
+        assert put_value(log, offset, address, signed) == put_value(Log(signer=signer), offset, address, signed)
+
+
+def test_records_of_histories_are_known_by_their_keys() -> None:
+    assert is_history(make_history_key("a", "acl/User:a/allow read topic history/x").encode())
+    others = (
+        "stack/a/history", "stack/a/history/topic", "stack/history/topic/a", "stack//history/topic/a", "x/a/history/b/c"
+    )  # fmt: skip
+    assert not any(is_history(key.encode()) for key in others) and not is_history(None)
