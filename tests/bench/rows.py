@@ -66,8 +66,6 @@ before, and reads everything back after."""
 UNGUARDED = """The other tool has no lock and keeps no journal, so it cannot put back what it did. The start of
 Python and its imports, the brokers' judgement, the lock, the journal and the reading afterwards come on top of the
 same request."""
-LEDGER = """Every plan reads the state whole, and that of this broker holds what all rows before this one have
-applied: thousands of resources. Alone, `python -m tests.bench plan` measures plans with a state of their own."""
 RENDERED = """The plan alone is the least, so what makes it faster makes this ratio larger. The document of JSON is
 written whole, with its lines; the other two show a part, chosen from all steps."""
 HISTORY = """
@@ -157,6 +155,14 @@ class Bench:
                         f"topics:\n{blocks}")  # fmt: skip
         return path
 
+    def start_project(self, name: str, state: str) -> Path:
+        """Return a folder with a kplan.yaml, whose environment keeps its state in this topic."""
+        folder = self.folder / name
+        folder.mkdir()
+        settings = f"kafka: {{bootstrap.servers: '{self.kafka.bootstrap}'}}, state: {{kafka_topic: {state}}}"
+        (folder / "kplan.yaml").write_text(f"version: 1\ndefault: bench\nenvironments: {{bench: {{{settings}}}}}\n")
+        return folder
+
     def kplan(self, *words: object, codes: Sequence[int] = (0,)) -> Sample:
         return called([*KPLAN, *map(str, words)], self.folder, codes)
 
@@ -234,28 +240,37 @@ def validate(bench: Bench) -> Iterator[Figure]:
 
 # -- topics -----------------------------------------------------------------------------------------------------------
 def plan(bench: Bench) -> Iterator[Figure]:
-    """Plans of more and more topics that are all there, and that the ledger has."""
+    """Plans of more and more topics that are all there, and that the ledger has, which has nothing else."""
     taken: dict[int, Comparison] = {}
-    at = ("--bootstrap", bench.kafka.bootstrap)
+    folder, against = bench.start_project("plans", "__plans"), "bare client: metadata and configs of the same topics"
+    ours = lambda *words: called([*KPLAN, *map(str, words)], folder)  # noqa: E731
+    least = lambda: bench.floor("plan", bench.kafka.bootstrap, "bench.")  # noqa: E731
     for size in SIZES:
-        path = bench.stack("bench", size, "bench.")
+        path = bench.stack("bench", size, "bench.", folder.name)
         bench.make("bench.", size)
-        bench.kplan("apply", path, "--yes", "--quiet", *at)
-        taken[size] = compared(
-            lambda: bench.kplan("plan", path, *at),  # noqa: B023
-            lambda: bench.floor("plan", bench.kafka.bootstrap, "bench."),
-        )
-        goal = PLAN_GOALS.get(size)
-        yield _figure(f"plan of {size:,} topics, no changes", "bare client: metadata and configs of the same topics",
-                      taken[size], goal, bench.where("plan", path, *at), LEDGER)  # fmt: skip
+        ours("apply", path, "--yes", "--quiet")
+        taken[size] = compared(lambda: ours("plan", path), least)  # noqa: B023
+        yield _figure(f"plan of {size:,} topics, no changes", against, taken[size], PLAN_GOALS.get(size),
+                      bench.where("plan", path, folder=folder))  # fmt: skip
+    yield from _plan_beside(bench, folder)
     bench.curves["plan"] = {
         "kplan": [(size, each.ours.seconds) for size, each in taken.items()],
         "bare client": [(size, each.floor.seconds) for size, each in taken.items()],
     }
-    yield from _growth(taken, bench.where("plan", path, *at))
+    yield from _growth(taken, bench.where("plan", path, folder=folder))
     most = taken[SIZES[-1]]
     yield Figure(f"peak memory, plan of {SIZES[-1]:,} topics", "the bare client's", most.ratio(lambda s: s.peak),
                  f"{most.ours.peak:.0f} MiB", f"{most.floor.peak:.0f} MiB", 1.5)  # fmt: skip
+
+
+def _plan_beside(bench: Bench, folder: Path) -> Iterator[Figure]:
+    """A plan of few topics where the ledger has all those of the largest plan, which another stack owns."""
+    path = bench.stack("beside", SIZES[0], "beside.", folder.name)
+    called([*KPLAN, "apply", str(path), "--yes", "--quiet"], folder)
+    taken = compared(lambda: called([*KPLAN, "plan", str(path)], folder),
+                     lambda: bench.floor("plan", bench.kafka.bootstrap, "beside."))  # fmt: skip
+    yield _figure(f"plan of {SIZES[0]:,} topics beside a stack of {SIZES[-1]:,}",
+                  "bare client: metadata and configs of the same topics", taken, None)  # fmt: skip
 
 
 def _growth(taken: dict[int, Comparison], look: Callable[[], str]) -> Iterator[Figure]:
@@ -283,12 +298,7 @@ def apply(bench: Bench) -> Iterator[Figure]:
             """A folder with a stack of so many new topics, and with a ledger that is there."""
             nonlocal rounds
             rounds += 1
-            settings = (
-                f"kafka: {{bootstrap.servers: '{bench.kafka.bootstrap}'}}, state: {{kafka_topic: __bench-{rounds}}}"
-            )
-            folder = bench.folder / f"apply-{rounds}"
-            folder.mkdir()
-            (folder / "kplan.yaml").write_text(f"version: 1\ndefault: bench\nenvironments: {{bench: {{{settings}}}}}\n")
+            folder = bench.start_project(f"apply-{rounds}", f"__bench-{rounds}")
             (folder / "first.yaml").write_text("version: 1\nstack: first\ntopics: {new.first: }\n")
             bench.stack("new", size, "new.t", folder.name)
             called([*KPLAN, "apply", "first.yaml", "--yes", "--quiet"], folder)
@@ -460,10 +470,7 @@ def history(bench: Bench) -> Iterator[Figure]:
 
 def _write_history(bench: Bench, runs: int) -> Path:
     """Return a folder with a stack that was applied so often, each time with another setting."""
-    folder = bench.folder / f"runs-{runs}"
-    folder.mkdir()
-    settings = f"kafka: {{bootstrap.servers: '{bench.kafka.bootstrap}'}}, state: {{kafka_topic: __runs-{runs}}}"
-    (folder / "kplan.yaml").write_text(f"version: 1\ndefault: bench\nenvironments: {{bench: {{{settings}}}}}\n")
+    folder = bench.start_project(f"runs-{runs}", f"__runs-{runs}")
     called([*PYTHON, HISTORY, str(runs)], folder)
     return folder
 

@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -729,10 +729,12 @@ class TestLock:
             other.produce(world.topic, json.dumps(value).encode(), key.encode(), 0)
         other.commit_transaction(30)
 
+    @pytest.mark.parametrize("actor", ["", "ann"])
     def test_a_producer_that_was_fenced_goes_on_where_no_run_took_the_lock(
-        self, world: World, store: KafkaStore
+        self, world: World, store: KafkaStore, actor: str
     ) -> None:
-        with store.lock("a", me(), 0) as lock:
+        """The lock's record does not have the person for whom a CI service runs kplan."""
+        with store.lock("a", replace(me(), actor=actor), 0) as lock:
             lock.write([entry(0, "begin")], {ORDERS: owned()})
             self.fenced(world, ("stack/b/lock", {"v": 1}))
             lock.write([entry(1, "will")])
@@ -779,6 +781,17 @@ class TestLock:
         for (one, begin), (two, end) in zip(marks[::2], marks[1::2], strict=True):
             assert (one, begin, end) == (two, "begin", "end")
         print(f"50 holders in {time.monotonic() - began:.1f} s, never two")
+
+    def test_the_end_of_a_run_records_the_release(self, world: World, store: KafkaStore) -> None:
+        def read_states() -> list[str]:
+            return [value["state"] for _, key, value in world.records() if key == "stack/a/lock"]
+
+        with store.lock("a", me(), 0) as lock:
+            lock.write([entry(0, "begin"), entry(1, "end", about={"outcome": "applied"})])
+            assert read_states() == ["held", "released"] and store.holder("a") == me()
+            lock.write([entry(0, "begin", "run-2")])
+            assert read_states() == ["held", "released", "held"]
+        assert read_states() == ["held", "released", "held", "released"] and store.holder("a") is None
 
     def test_the_lock_is_handed_over_soon(self, world: World, store: KafkaStore) -> None:
         times: list[float] = []

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
@@ -52,7 +53,7 @@ class KafkaLock:
         self._signer = signer
         self._cluster = cluster
         self._stack = stack
-        self._holder = holder
+        self._holder = replace(holder, actor="", request="")  # as its record has it
         self._membership = membership
         self._producer = producer
         self._turn = threading.Lock()
@@ -88,7 +89,8 @@ class KafkaLock:
             stack_records = StackRecords(self._stack, self._log, self._clients.logger)
             records = [*stack_records.make_for_ledger(ledger or {}), *stack_records.make_for_journal(entries)]
             if records:
-                self._commit(records)
+                # The release is recorded with the end of the run: a transaction right after another one waits for it.
+                self._commit([*records, *self._make_lock_records(any(entry.event == "end" for entry in entries))])
 
     def rewrite(self, records: Sequence[Stored]) -> None:
         """Replace records, some in a transaction; the topic keeps what they were until it is compacted."""
@@ -108,11 +110,18 @@ class KafkaLock:
             try:
                 if not self._released and not self._lost and self._membership.get_metadata() is not None:
                     self._reader = None  # a lock that is lost now is not needed again
-                    with suppress(KplanError):
-                        self._commit([make_lock_record(self._stack, self._holder, "released")], RELEASE_TIMEOUT_S)
+                    if records := self._make_lock_records(is_over=True):
+                        with suppress(KplanError):
+                            self._commit(records, RELEASE_TIMEOUT_S)
             finally:
                 self._released = True
                 self._membership.leave(min(RELEASE_TIMEOUT_S, self._clients.timeout))
+
+    def _make_lock_records(self, is_over: bool) -> list[Record]:
+        """Return the record of the lock, unless the topic has it already. `is_over`: nothing else is to be written."""
+        state = "released" if is_over else "held"
+        is_known = self._log.locks.get(self._stack) == (state, self._holder)
+        return [] if is_known else [make_lock_record(self._stack, self._holder, state)]
 
     def _check_stack(self, entries: Sequence[Entry], ledger: Mapping[Address, Owned | None]) -> None:
         others = {entry.stack for entry in entries} | {owned.stack for owned in ledger.values() if owned}

@@ -142,17 +142,24 @@ class KafkaStore:
         closings = self._closings
         if self._cluster.describe_topic() is None:  # asking for the group would create Kafka's topic of offsets
             return
-        producer, group = _connect_producer(self._clients, stack, holder), self._clients.name_group(stack)
+        group = self._clients.name_group(stack)
         member = make_member(self._clients, group, holder, self._session)
-        started = time.monotonic()
-        with suppress(KafkaException):  # joining reports what is wrong
-            member.committed([TopicPartition(self.topic, 0)], timeout=ATTEMPT_TIMEOUT_S)  # asks the coordinator
-        self._clients.log_request(f"find the coordinator of {group}", started)
+        finding = threading.Thread(target=self._find_coordinator, args=(member, group), daemon=True)
+        finding.start()
+        producer = _connect_producer(self._clients, stack, holder)
+        finding.join()
         with self._turn:
             if closings == self._closings:
                 self._connected = _LockClients(stack, holder, member, producer)
                 return
         member.close()  # the store was closed meanwhile
+
+    def _find_coordinator(self, member: Consumer, group: str) -> None:
+        """Ask who coordinates the group, so that the member knows."""
+        started = time.monotonic()
+        with suppress(KafkaException):  # joining reports what is wrong
+            member.committed([TopicPartition(self.topic, 0)], timeout=ATTEMPT_TIMEOUT_S)
+        self._clients.log_request(f"find the coordinator of {group}", started)
 
     def lock(self, stack: str, holder: Holder, timeout: float) -> AbstractContextManager[Lock]:
         return self._hold_lock(stack, holder, timeout)

@@ -8,6 +8,7 @@ control batch ends it.
 from __future__ import annotations
 
 import struct
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
@@ -16,6 +17,8 @@ from kplan.servers.kafka.wire.connection import FETCH, BrokerConnection
 from kplan.servers.kafka.wire.encoding import Cursor, Unsuited, encode_array, encode_string
 
 MAX_FETCH_BYTES: Final = 16_777_216
+MAX_OPEN_S: Final = 0.2  # for the end of a transaction that is committed
+PAUSE_S: Final = 0.005
 _HEAD: Final = struct.Struct(">qiibIhiqqqhii")  # baseOffset … records count
 _PREFIX: Final = 12  # of the head: the offset and the length, which counts what follows it
 _GZIP: Final = 1
@@ -34,14 +37,13 @@ def request_records(connection: BrokerConnection, topic: str, offset: int) -> No
 def read_records(connection: BrokerConnection, topic: str, position: int, take: TakeRecord) -> int:
     """Give `take` each record from this offset on, and return the offset behind what was read.
 
-    The first request for them has been sent. Raises Unsuited for an unfinished transaction.
+    The first request for them has been sent. Raises Unsuited for an open transaction: a commit is answered a little
+    before its end can be read, so that is waited for.
     """
-    end = -1
+    end, deadline = -1, time.monotonic() + MAX_OPEN_S
     while True:
         high_watermark, stable, aborted, data = _take_partition(connection.receive())
         end = high_watermark if end < 0 else end
-        if stable < end:
-            raise Unsuited("a transaction is open")
         previous = position
         for last, records in _take_batches(data, aborted):
             position = last + 1
@@ -50,7 +52,11 @@ def read_records(connection: BrokerConnection, topic: str, position: int, take: 
                     take(key, offset, value)
         if position >= end:
             return position
-        if position == previous:
+        if stable < end:
+            if time.monotonic() > deadline:
+                raise Unsuited("a transaction is open")
+            time.sleep(PAUSE_S)
+        elif position == previous:
             raise Unsuited("the partition has no records up to its end")
         request_records(connection, topic, position)
 

@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 
+from kplan.servers.kafka.wire import records
 from kplan.servers.kafka.wire.connection import BrokerConnection
 from kplan.servers.kafka.wire.encoding import Cursor, Unsuited
 from kplan.servers.kafka.wire.records import Record, read_records
@@ -107,13 +108,12 @@ def test_only_what_was_there_at_the_first_answer_is_waited_for() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        make_answer(make_batch(0, [(b"a", b"1")]), 9, stable=1),
         make_answer(make_batch(0, [(b"a", b"1")], LZ4), 1),
         make_answer(make_batch(0, [(b"a", b"1")], magic=1), 1),
         make_answer(b"", 5),
         make_answer(b"", 0, error=29),
     ],
-    ids=["open transaction", "lz4", "old format", "nothing before the end", "refused"],
+    ids=["lz4", "old format", "nothing before the end", "refused"],
 )
 def test_what_it_is_not_for_is_left_to_librdkafka(answer: bytes) -> None:
     with pytest.raises(Unsuited):
@@ -126,3 +126,14 @@ def test_what_was_read_before_is_not_read_again_and_a_marker_moves_the_end() -> 
     answers = cast(BrokerConnection, Answers(make_answer(data, 6)))
     assert read_records(answers, "t", 4, lambda *each: found.append(each)) == 6
     assert found == [(b"b", 4, b"2")]
+
+
+def test_the_end_of_a_transaction_is_waited_for_a_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit is answered before its end can be read."""
+    decided, rest = make_batch(0, [(b"a", b"1")]), make_batch(1, [(b"b", b"2")], TRANSACTIONAL, producer=7)
+    marker = make_batch(2, [(b"\0\0\0\1", b"")], TRANSACTIONAL | CONTROL, producer=7)
+    open_still = make_answer(decided, 3, stable=1), make_answer(b"", 3, stable=1)
+    assert read(*open_still, make_answer(rest + marker, 3)) == [(b"a", 0, b"1"), (b"b", 1, b"2")]
+    monkeypatch.setattr(records, "MAX_OPEN_S", 0.0)
+    with pytest.raises(Unsuited, match="a transaction is open"):
+        read(*open_still)
