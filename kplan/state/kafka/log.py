@@ -48,6 +48,7 @@ Record = tuple[str, Json | None]  # None: the key is removed (a tombstone)
 VERSION: Final = 1
 MAX_KEPT_RUNS: Final = 20  # finished ones, of each stack
 MAX_ITEMS: Final = 200  # of an entry, in one record
+PLAIN_BEGINNING: Final = b'{"v":1,'  # of a record of this version
 MAX_BYTES: Final = 700_000  # of them; a topic's usual limit is 1 MiB a batch
 
 
@@ -256,7 +257,7 @@ class Log:
 
     claims: dict[Address, dict[str, OwnershipClaim]] = field(default_factory=dict)
     runs: dict[tuple[str, str], RunLog] = field(default_factory=dict)
-    summaries: dict[tuple[str, str], tuple[int, RunSummary]] = field(default_factory=dict)  # with their offsets
+    decoded_summaries: dict[tuple[str, str], tuple[int, RunSummary]] = field(default_factory=dict)  # with their offsets
     histories: dict[tuple[str, str], bytes] = field(default_factory=dict)  # by stack and address
     locks: dict[str, tuple[str, Holder]] = field(default_factory=dict)
     broken: dict[str, Unreadable] = field(default_factory=dict)  # by key; those of a journal are in its RunLog
@@ -265,6 +266,7 @@ class Log:
     untrusted: dict[str, Unreadable] = field(default_factory=dict)  # claims that are not signed, by key
     unsigned: set[tuple[str, str]] = field(default_factory=set)  # runs whose summary is not
     _known: KnownValues = field(default_factory=KnownValues)
+    _waiting: dict[tuple[str, str], tuple[int, bytes]] = field(default_factory=dict)  # summaries that nobody asked for
 
     def put(self, offset: int, key: bytes | None, value: bytes | None) -> None:
         """Apply one record. An unreadable one is kept until a good record of its key comes."""
@@ -325,12 +327,38 @@ class Log:
                 del self.runs[run]
 
     def _put_summary(self, offset: int, stack: str, run: str, value: bytes | None) -> None:
-        self.summaries.pop((stack, run), None)
+        """Apply a summary. One that looks like this kplan's is decoded when it is asked for: plans need few of them."""
+        self.decoded_summaries.pop((stack, run), None)
+        self._waiting.pop((stack, run), None)
         self.unsigned.discard((stack, run))
+        if value and not self.signer.key and value.startswith(PLAIN_BEGINNING) and value.endswith(b"}"):
+            self._waiting[stack, run] = offset, value
+        else:
+            self._decode_summary(offset, stack, run, value)
+
+    def _decode_summary(self, offset: int, stack: str, run: str, value: bytes | None) -> None:
         if (data := _decode(value)) is not None:
-            self.summaries[stack, run] = offset, summary_from_json(run, stack, data)
+            self.decoded_summaries[stack, run] = offset, summary_from_json(run, stack, data)
             if self.signer.find_fault(make_summary_key(stack, run), data):
                 self.unsigned.add((stack, run))
+
+    def _find_summary(self, key: tuple[str, str]) -> RunSummary | None:
+        """Return the run's summary. One that cannot be read is noted among what is broken."""
+        if key in self._waiting:
+            offset, value = self._waiting.pop(key)
+            try:
+                self._decode_summary(offset, *key, value)
+            except _BAD as cause:
+                text = make_summary_key(*key)
+                self.broken[text] = _make_unreadable(key[0], text, offset, cause)
+        return self.decoded_summaries[key][1] if key in self.decoded_summaries else None
+
+    @property
+    def summaries(self) -> Mapping[tuple[str, str], tuple[int, RunSummary]]:
+        """Return the summaries that can be read, with their offsets."""
+        for key in [*self._waiting]:
+            self._find_summary(key)
+        return self.decoded_summaries
 
     def _put_claim(self, offset: int, stack: str, key: str, address: Address, value: bytes | None) -> None:
         if not value:
@@ -368,7 +396,7 @@ class Log:
 
     def list_records(self) -> list[Stored]:
         """Return every record of the ledger and the journal by its key, those that cannot be read too."""
-        records = []
+        records, _ = [], self.summaries  # which finds those that are damaged
         for address, claims in sorted(self.claims.items()):
             for stack, claim in sorted(claims.items()):
                 key, value = make_ledger_record(claim.owned, claim.claimed)
@@ -389,7 +417,7 @@ class Log:
 
     def has_ended(self, log: RunLog) -> bool:
         key = log.stack, log.run
-        return (key in self.summaries and key not in self.unsigned) or log.has_end
+        return (self._find_summary(key) is not None and key not in self.unsigned) or log.has_end
 
     def open_runs(self) -> dict[str, str]:
         """Return the stacks of the runs that have no end, oldest first. What cannot be read or trusted is left out."""
@@ -397,7 +425,7 @@ class Log:
 
     def list_unreadable(self) -> list[Unreadable]:
         """Return what stops a stack: records that cannot be read or trusted, without those of runs that have an end."""
-        of_runs = (log.problems for log in self.list_runs() if not self.has_ended(log))
+        of_runs = [log.problems for log in self.list_runs() if not self.has_ended(log)]
         problems_of_keys = [*self.broken.values(), *self.untrusted.values()]
         return [*problems_of_keys, *(problem for problems in of_runs for problem in problems)]
 

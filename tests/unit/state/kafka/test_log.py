@@ -174,3 +174,17 @@ def test_records_of_histories_are_known_by_their_keys() -> None:
         "stack/a/history", "stack/a/history/topic", "stack/history/topic/a", "stack//history/topic/a", "x/a/history/b/c"
     )  # fmt: skip
     assert not any(is_history(key.encode()) for key in others) and not is_history(None)
+
+
+@pytest.mark.parametrize("text", ['{"v":1,"outcome":5}', '{"v":1,nonsense}', '{"v":2,"outcome":"applied"}', "nonsense"])
+def test_a_summary_that_cannot_be_read_is_named_where_it_matters(text: str) -> None:
+    """It alone says that its run has ended; of a run without details, it is a part of the history."""
+    key = make_summary_key("a", "r1").encode()
+    (begin_key, begin), *_ = make_journal_records(Entry("r1", "a", 0, "begin", NOW))
+    log = log_of([(begin_key.encode(), 0, encode_json(begin or {})), (key, 1, text.encode())])
+    assert log.open_runs() == {"r1": "a"} and len(log.list_unreadable()) == 1
+    alone = log_of([(key, 1, text.encode())])
+    assert [record.damage for record in alone.list_records() if "cannot be read" in record.damage]
+    assert not alone.list_summaries() and len(alone.list_unreadable()) == 1
+    log_of([(key, 2, None)], alone)
+    assert not alone.list_unreadable()
