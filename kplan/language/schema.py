@@ -180,7 +180,14 @@ class _Compiler:
         return definition
 
     def _reference(self, name: str, schema: Mapping[str, Any]) -> Check:
-        return lambda value: self.reference(name)(value)
+        fits: Check | None = None
+
+        def check(value: Any) -> bool:
+            nonlocal fits
+            fits = fits or self.reference(name)
+            return fits(value)
+
+        return check
 
     def _type(self, names: str | list[str], schema: Mapping[str, Any]) -> Check:
         wanted = [names] if isinstance(names, str) else names
@@ -197,29 +204,43 @@ class _Compiler:
     def _map(self, schema: Mapping[str, Any], whole: Mapping[str, Any] | None = None) -> Check:
         known = {key: self.compile(each) for key, each in schema.get("properties", {}).items()}
         rest = self.compile(schema.get("additionalProperties", True))
+        if rest is _always:
+            known = {key: fits for key, fits in known.items() if fits is not _always}
 
         def check(value: Any) -> bool:
-            return not isinstance(value, dict) or all(known.get(key, rest)(each) for key, each in value.items())
+            if isinstance(value, dict):
+                for key, each in value.items():
+                    fits = known.get(key, rest)
+                    if fits is not _always and not fits(each):
+                        return False
+            return True
 
-        return check
+        return check if known or rest is not _always else _always
 
     def _properties(self, properties: Mapping[str, Schema], schema: Mapping[str, Any]) -> Check:
         return self._map(schema)
 
     def _names(self, names: Schema, schema: Mapping[str, Any]) -> Check:
         fits = self.compile(names)
-        return lambda value: not isinstance(value, dict) or all(fits(key) for key in value)
+        return lambda value: not isinstance(value, dict) or _fit_all(fits, value)
 
     def _items(self, items: Schema, schema: Mapping[str, Any]) -> Check:
         fits = self.compile(items)
-        return lambda value: not isinstance(value, list) or all(fits(each) for each in value)
+        return lambda value: not isinstance(value, list) or _fit_all(fits, value)
 
     def _all_of(self, schemas: Sequence[Schema], schema: Mapping[str, Any]) -> Check:
         return _all([self.compile(each) for each in schemas])
 
     def _any_of(self, schemas: Sequence[Schema], schema: Mapping[str, Any]) -> Check:
         checks = [self.compile(each) for each in schemas]
-        return lambda value: any(fits(value) for fits in checks)
+
+        def check(value: Any) -> bool:
+            for fits in checks:  # noqa: SIM110
+                if fits(value):
+                    return True
+            return False
+
+        return check
 
     def _one_of(self, schemas: Sequence[Schema], schema: Mapping[str, Any]) -> Check:
         checks = [self.compile(each) for each in schemas]
@@ -236,9 +257,23 @@ class _Compiler:
 
 
 def _all(checks: Sequence[Check]) -> Check:
-    if len(checks) == 1:
-        return checks[0]
-    return lambda value: all(fits(value) for fits in checks)
+    """Return the check that a value meets all of them. Loops, as a generator takes longer than most checks."""
+    needed = [fits for fits in checks if fits is not _always]
+
+    def check(value: Any) -> bool:
+        for fits in needed:  # noqa: SIM110
+            if not fits(value):
+                return False
+        return True
+
+    return check if len(needed) > 1 else needed[0] if needed else _always
+
+
+def _fit_all(fits: Check, values: Iterable[Any]) -> bool:
+    for value in values:  # noqa: SIM110
+        if not fits(value):
+            return False
+    return True
 
 
 def _require_keys(keys: Iterable[str]) -> Check:
