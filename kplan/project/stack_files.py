@@ -87,7 +87,7 @@ def read_listed(config: Path | None) -> list[str]:
 def _find_stacks(folder: Path, ignored: GitIgnoreSpec | None, show: Callable[[Path], str]) -> Iterator[Path]:
     """Yield the stacks of this project in the folder and below, in the order of their folders and names."""
     visited = 0
-    for current, folders, files in _walk(folder):
+    for current, folders, files in _iterate_folders(folder):
         visited += 1
         if visited > MAX_FOLDERS:
             raise Invalid([_report_many_folders(folder, show)])
@@ -103,8 +103,8 @@ def _find_stacks(folder: Path, ignored: GitIgnoreSpec | None, show: Callable[[Pa
                 yield path
 
 
-def _walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Walk as os.walk does, and into folders of a mounted config map, of which each link is a way into a hidden one."""
+def _iterate_folders(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield what os.walk yields, and then the folders of a mounted config map, which are links into a hidden one."""
     linked: list[Path] = []
     for current, folders, files in os.walk(folder):
         yield current, folders, files  # who asks removes the folders that are skipped
