@@ -74,6 +74,14 @@ class Shell:
         path.write_text(text, "utf-8")
         return path
 
+    def mount(self, files: Mapping[str, str]) -> None:
+        """The files are in the folder as Kubernetes mounts a config map: links into a hidden folder."""
+        for name, text in files.items():
+            self.write(f"..2026_01_02/{name}", text)
+        (self.folder / "..data").symlink_to("..2026_01_02")
+        for name in {name.partition("/")[0] for name in files}:
+            (self.folder / name).symlink_to(f"..data/{name}")
+
     def kplan(
         self, *arguments: str, expect: int | None = 0, timeout: float = 240, stdin: str = "", **environment: str
     ) -> Ended:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from kplan.planning.trust import Listed
     from kplan.project.environment import Environment
     from kplan.project.loading import Loaded, Request
-    from kplan.state.base import Holder
+    from kplan.state.base import Holder, Store
 
 APPLIED_BEFORE, NOT_STARTED = "applied before", "not begun"
 ENDS = {"rolled_back": "rolled back", "incomplete": "rollback incomplete", "stopped": "stopped"}  # others as they are
@@ -115,6 +115,7 @@ def prepare_saved(documents: Sequence[Mapping[str, object]], request: Request, r
 # -- applying ---------------------------------------------------------------------------------------------------------
 def apply_work(work: Work, request: ApplyRequest, runtime: Runtime, audience: ApplyAudience) -> int:
     """Wait, plan, ask and run. Return the exit code. The receivers are notified of each end, and of a refusal."""
+    began = runtime.timestamp
     with notifying_refusals(work.notifier, work.stacks):
         if request.wait:
             wait_until_ready(work.environment, work.needs_connect, request.wait, runtime)
@@ -124,6 +125,9 @@ def apply_work(work: Work, request: ApplyRequest, runtime: Runtime, audience: Ap
                 opened = replace(opened, begun=None)  # what was read before is out of date
             prepared = _prepare_lock(work, request, runtime, opened)
             outcome = work.plan(opened)
+            if not request.saved and _had_other_runs(outcome, work, request, runtime, opened.store, began):
+                opened = replace(opened, begun=None)
+                outcome = work.plan(opened)
             audience.show_plans(outcome)
             if code := max((plan.exit_code for plan in outcome.plans), default=0):
                 work.notifier.notify_unusable(outcome.plans)
@@ -133,6 +137,21 @@ def apply_work(work: Work, request: ApplyRequest, runtime: Runtime, audience: Ap
             if waiting and not request.saved and not request.confirmed:
                 audience.confirm(waiting)
             return _Runs(work, request, runtime, audience, opened, prepared).run_all(waiting)
+
+
+def _had_other_runs(
+    outcome: PlanOutcome, work: Work, request: ApplyRequest, runtime: Runtime, store: Store, began: str
+) -> bool:
+    """Return whether a plan with errors was made while another run of its stack changed what it is made from.
+
+    Servers refuse such a plan, because what it would create is there already. A run that is open is waited for. Raises
+    Locked.
+    """
+    if not any(plan.errored for plan in outcome.plans):
+        return False
+    if wait_for_others(store, work.stacks, request.lock_timeout, runtime):
+        return True
+    return any(run.stack in work.stacks and run.ended >= began for run in store.summaries())
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,13 @@ from kplan.app.servers import open_cluster
 from kplan.diagnostics import KplanError, Locked, Unreachable, codes
 from kplan.kinds.connector.names import qualify
 from kplan.kinds.registry import KINDS
+from kplan.model import Address
 from kplan.servers.waits import WAITS
 from kplan.text import join_names
 from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.app.runtime import Runtime
-    from kplan.model import Address
     from kplan.project.environment import Environment
     from kplan.servers.base import Cluster
     from kplan.state.base import Store
@@ -113,13 +113,21 @@ def _require_connects(cluster: Cluster, environment: Environment) -> None:
 
 
 def _find_lacking(cluster: Cluster, noun: str, addresses: Collection[Address]) -> list[str]:
-    """Return the names of those resources that are not there."""
+    """Return the names of those resources that are not there. Raises Denied for one that may not be seen.
+
+    One whose settings may not be read is there.
+    """
     lacking: list[str] = []
     for backend in cluster.backends:
         if KINDS[backend.kind].views.plural == noun:
             names = [address.name for address in addresses if address.kind == backend.kind]
-            present = {address.name for address in backend.read(names).resources}
-            lacking += [name for name in names if name not in present]
+            reading = backend.read(names)
+            present = {address.name for address in reading.resources} | reading.names
+            absent = [name for name in names if name not in present]
+            for name in absent:
+                if reason := reading.refused.get(Address(backend.kind, name)):
+                    raise reason
+            lacking += absent
     return lacking
 
 

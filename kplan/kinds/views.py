@@ -29,6 +29,14 @@ class LiveResource:
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    """For how long records are kept: in words, and in milliseconds; None where no stack says it."""
+
+    text: str
+    ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FoldWords:
     """What several steps are together: `title` is what they are about, `parts` what they do, in order."""
 
@@ -122,6 +130,10 @@ class Views(Protocol[R_contra]):
     def summarize(self, fields: Mapping[str, Any]) -> str:
         """Return what a new resource is in a few words; `fields` are its encoding."""
         return ""
+
+    def describe_retention(self, fields: Mapping[str, Any]) -> Retention | None:
+        """Return for how long a resource that holds records keeps them; `fields` are its encoding."""
+        return None
 
     def summarize_deleted(self, fields: Mapping[str, Any]) -> str:
         """Return what a deletion takes away in a few words, where its address does not say it."""

@@ -87,7 +87,7 @@ def read_listed(config: Path | None) -> list[str]:
 def _find_stacks(folder: Path, ignored: GitIgnoreSpec | None, show: Callable[[Path], str]) -> Iterator[Path]:
     """Yield the stacks of this project in the folder and below, in the order of their folders and names."""
     visited = 0
-    for current, folders, files in os.walk(folder):
+    for current, folders, files in _iterate_folders(folder):
         visited += 1
         if visited > MAX_FOLDERS:
             raise Invalid([_report_many_folders(folder, show)])
@@ -97,8 +97,29 @@ def _find_stacks(folder: Path, ignored: GitIgnoreSpec | None, show: Callable[[Pa
         folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in SKIPPED_FOLDERS)
         for name in sorted(files):
             path = Path(current, name)
-            if name != CONFIG and not _is_ignored(path, folder, ignored) and is_stack(path):
+            if name == CONFIG or _is_ignored(path, folder, ignored) or not is_stack(path):
+                continue
+            if not path.is_symlink() or _is_mounted(path, folder):
                 yield path
+
+
+def _iterate_folders(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield what os.walk yields, and then the folders of a mounted config map, which are links into a hidden one."""
+    linked: list[Path] = []
+    for current, folders, files in os.walk(folder):
+        yield current, folders, files  # who asks removes the folders that are skipped
+        linked += [path for name in folders if (path := Path(current, name)).is_symlink() and _is_mounted(path, folder)]
+    for path in linked:
+        yield from os.walk(path)
+
+
+def _is_mounted(path: Path, folder: Path) -> bool:
+    """Return whether a link is one that Kubernetes makes for a config map: `shop.yaml -> ..data/shop.yaml`.
+
+    It leads into a hidden folder of the same folder, where no search finds the file a second time.
+    """
+    real, root = path.resolve(), folder.resolve()
+    return real.is_relative_to(root) and any(part.startswith(".") for part in real.relative_to(root).parts)
 
 
 def _report_many_folders(folder: Path, show: Callable[[Path], str]) -> Diagnostic:
@@ -109,7 +130,7 @@ def _report_many_folders(folder: Path, show: Callable[[Path], str]) -> Diagnosti
 def is_stack(path: Path) -> bool:
     """Return whether the file has the two keys that each stack begins with."""
     try:
-        if path.suffix not in SUFFIXES or path.is_symlink() or not path.is_file():
+        if path.suffix not in SUFFIXES or not path.is_file():
             return False
         if path.suffix == ".json":  # a JSON Schema describes such keys, deeper in it
             data = json.loads(path.read_bytes()) if path.stat().st_size <= MAX_JSON_STACK_BYTES else None

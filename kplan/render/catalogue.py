@@ -15,6 +15,7 @@ from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.inspect.catalogue import CatalogueEntry
+    from kplan.kinds.views import Retention
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +32,10 @@ def render_catalogue(entries: Sequence[CatalogueEntry], head: CatalogueHead, con
     from markupsafe import Markup
 
     style, script = read_part("plan.css") + read_part("catalogue.css"), read_part("catalogue.js")
-    data = json.dumps(
-        [_encode_entry(entry, head, context) for entry in entries], ensure_ascii=False, separators=(",", ":")
-    )
-    for character in "<>&\u2028\u2029":
-        data = data.replace(character, f"\\u{ord(character):04x}")
+    data = _encode([_encode_entry(entry, head, context) for entry in entries])
     text = make_environment().get_template("catalogue.html.j2").render(
         head=head,
+        retentions=Markup(_encode(_list_retentions(entries))),
         nouns=json.dumps({name: [kind.views.singular or name, kind.views.plural] for name, kind in KINDS.items()}),
         style=Markup(style),
         script=Markup(script),
@@ -47,10 +45,29 @@ def render_catalogue(entries: Sequence[CatalogueEntry], head: CatalogueHead, con
     return SURROGATES.sub("�", text)
 
 
+def _encode(value: Any) -> str:
+    """Return JSON that cannot end the element that it stands in."""
+    data = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        data = data.replace(character, f"\\u{ord(character):04x}")
+    return data
+
+
+def _find_retention(entry: CatalogueEntry) -> Retention | None:
+    return KINDS[entry.kind].views.describe_retention(entry.fields) if entry.fields else None
+
+
+def _list_retentions(entries: Sequence[CatalogueEntry]) -> list[str]:
+    """Return each retention once, the shortest first, and last what the stacks do not say."""
+    found = {retention for entry in entries if (retention := _find_retention(entry))}
+    return [each.text for each in sorted(found, key=lambda each: (each.ms is None, each.ms or 0, each.text))]
+
+
 def _encode_entry(entry: CatalogueEntry, head: CatalogueHead, context: Context) -> Mapping[str, Any]:
     """Return what the page's script reads; keys that would be empty are left out."""
     place = dict(zip(("path", "line"), entry.place, strict=True)) if entry.place else None
     attributes = list(_list_attributes(entry))
+    retention = _find_retention(entry)
     known = {
         "address": entry.address,
         "kind": entry.kind,
@@ -62,6 +79,7 @@ def _encode_entry(entry: CatalogueEntry, head: CatalogueHead, context: Context) 
         "place": ":".join(map(str, entry.place)) if entry.place else "",
         "url": make_source_url({"stack": {"commit": head.commit}}, place, context),
         "summary": KINDS[entry.kind].views.summarize(entry.fields) if entry.fields else "",
+        "retention": retention.text if retention else "",
         "attributes": [[key, value, entry.sources.get(path, "")] for path, key, value in attributes],
         "text": entry.text,
         "fed_by": entry.fed_by,

@@ -20,6 +20,7 @@ from tests.shell import Shell
 
 ROOT = DOCS.parent
 GUIDES = ("tutorial.md", "recover.md", "environments.md", "agent.md", "catalogue.md", "modules.md", "import.md",
+          "init-container.md",
           "reassign.md", "operate.md", "rehearsal.md", "policies.md")  # fmt: skip
 PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
 TESTS = re.compile(r"`(tests/[\w./-]+)`")

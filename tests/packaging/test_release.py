@@ -92,10 +92,26 @@ def test_the_workflow_runs_that_command_with_few_rights_and_pinned_actions() -> 
     steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
     assert 'make release "TAG=$TAG"' in [step.get("run") for step in steps]
     assert workflow["permissions"] == {} and all("permissions" in job for job in workflow["jobs"].values())
-    judged = subprocess.run(["zizmor", "--offline", "--no-progress", ".github/workflows/release.yml"], cwd=ROOT,
-                            env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}, capture_output=True,
-                            text=True, check=False)  # fmt: skip
+
+
+@pytest.mark.parametrize("file", [".github/workflows/release.yml", "action.yml"])
+def test_zizmor_finds_nothing_in_what_runs_at_github(file: str) -> None:
+    """Exceptions stand in the files, each with its reason."""
+    judged = subprocess.run(["zizmor", "--offline", "--no-progress", file], cwd=ROOT, capture_output=True, text=True,
+                            env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}, check=False)  # fmt: skip
     assert judged.returncode == 0, judged.stdout + judged.stderr
+
+
+def test_actions_are_pinned_alike_wherever_they_are_used() -> None:
+    """The same action has the same commit and the same version in all files, so that one search updates it."""
+    pins: dict[str, set[str]] = {}
+    for file in (".github/workflows/release.yml", "action.yml"):
+        for action, pin in re.findall(r"uses: (\S+?)@(.+)$", (ROOT / file).read_text(), re.MULTILINE):
+            pins.setdefault(action, set()).add(pin)
+    assert {"actions/setup-python", "actions/upload-artifact", "actions/cache"} <= pins.keys()
+    for action, versions in pins.items():
+        [pin] = versions
+        assert re.fullmatch(r"[0-9a-f]{40} # v\d+\.\d+\.\d+", pin), f"{action}: {pin}"
 
 
 def test_the_image_has_what_the_agent_and_the_databases_need() -> None:

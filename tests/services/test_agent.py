@@ -18,11 +18,14 @@ import requests
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
+from kplan.app.servers import open_store
+from kplan.project.loading import Request, load_environment
+from kplan.state.base import Holder
 from tests.fakes.webhook import Receiver, receiving
 from tests.services import ConnectWorker, KafkaCluster
 from tests.services.downloads import plugin_path
 from tests.services.process import free_port
-from tests.services.test_walk import environment, set_on
+from tests.services.test_walk import ask, environment, set_on, topics, wait_for_state
 from tests.shell import Shell
 
 READINGS = (60, 600) if os.environ.get("KPLAN_TEST_READINGS") else (60, 150)
@@ -214,3 +217,97 @@ def keep_its_size(folder: Path, variables: dict[str, str]) -> None:
     print(f"KiB, descriptors: {before} after {first} readings, {after} after {last}")
     assert after[0] <= 1.1 * before[0], f"{before} then {after}"
     assert after[1] == before[1], f"{before} then {after}"
+
+
+HEAL_STACK = """\
+version: 1
+stack: heal
+topics:
+  heal.lines: {{partitions: 1}}
+  heal.kept: {{partitions: 1, config: {{retention.ms: 1d}}}}
+connectors:
+{connectors}"""
+HEAL_SINK = """\
+  {name}:
+    class: org.apache.kafka.connect.file.FileStreamSinkConnector
+    converters: {{key: string, value: string}}
+    config: {{topics: heal.lines, file: {folder}/{name}.txt, errors.tolerance: all}}
+"""
+HEALED, PAUSED, DELETED = "heal-config", "heal-paused", "heal-deleted"
+
+
+@pytest.fixture
+def changed(kafka: KafkaCluster, connect: ConnectWorker, receiver: Receiver, tmp_path: Path) -> Iterator[Shell]:
+    """A stack of three connectors: one has another config now, one is paused as well, and one is gone."""
+    url, bodies = receiver
+    shell = Shell(tmp_path, {"HOOK": url})
+    more = '    state: {kafka_topic: __heal}\n    notify: [{webhook: "{{ env.HOOK }}", when: [drift, success]}]\n'
+    shell.write("kplan.yaml", environment(kafka, connect) + more)
+    names = (HEALED, PAUSED, DELETED)
+    sinks = "".join(HEAL_SINK.format(name=name, folder=tmp_path) for name in names)
+    shell.write("stacks/heal.yaml", HEAL_STACK.format(connectors=sinks))
+    shell.kplan("apply", "--yes")
+    bodies.clear()
+    for name in (HEALED, PAUSED):
+        disturbed = {**config_of(connect, name), "file": f"{tmp_path}/elsewhere.txt", "errors.log.enable": "true"}
+        del disturbed["errors.tolerance"]
+        connect.put_connector(name, disturbed)
+    ask(connect, "PUT", f"/connectors/{PAUSED}/pause")
+    wait_for_state(connect, PAUSED, "PAUSED")
+    assert ask(connect, "DELETE", f"/connectors/{DELETED}")[0] == 204
+    yield shell
+    shell.kplan("destroy", "stacks", "--yes", "--accept", "*")
+
+
+def config_of(connect: ConnectWorker, name: str) -> dict[str, str]:
+    code, config = ask(connect, "GET", f"/connectors/{name}/config")
+    assert code == 200, config
+    return dict(config)
+
+
+def test_the_config_of_a_connector_is_put_back_and_nothing_else(
+    changed: Shell, kafka: KafkaCluster, connect: ConnectWorker, receiver: Receiver
+) -> None:
+    """The agent waits for the lock of the stack, writes a run, and leaves state and deletion to a person."""
+    _, bodies = receiver
+    others = {name: config_of(connect, name) for name in (HEALED, PAUSED)}
+    before = topics(kafka, "heal.")
+    store = open_store(load_environment(Request(folder=str(changed.folder), process=changed.environment)))
+    agent = RunningAgent(changed.folder, changed.environment, "--interval", "0.2s", "--heal", "config")
+    try:
+        with store.lock("heal", Holder("someone@else", "a-run", "kplan apply", "2026-01-01T00:00:00Z"), 20):
+            agent.wait(lambda: agent.metric("kplan_agent_healing_refused_total", stack="heal") > 0, "it is refused")
+            assert config_of(connect, HEALED) == others[HEALED] and "someone@else" in agent.log.read_text()
+            assert agent.metric("kplan_agent_healed_total", stack="heal") == -1
+        agent.wait(lambda: agent.metric("kplan_agent_healed_total", stack="heal") == 1, "it puts back")
+        readings = agent.readings()
+        agent.wait(lambda: agent.readings() > readings + 2, "it reads again, and has nothing more to put back")
+        assert agent.metric("kplan_agent_healed_total", stack="heal") == 1
+        assert agent.metric("kplan_drift_resources", stack="heal") == 2
+        assert agent.metric("kplan_connector_healthy", connector=HEALED) == 1
+        assert agent.metric("kplan_connector_healthy", connector=PAUSED) == 0
+        assert agent.metric("kplan_last_run_applied", stack="heal") == 1
+    finally:
+        store.close()
+        assert agent.stop() == 0, agent.log.read_text()
+    healed = config_of(connect, HEALED)
+    assert healed["file"] == f"{changed.folder}/{HEALED}.txt" and healed["errors.tolerance"] == "all"
+    assert "errors.log.enable" not in healed
+    assert config_of(connect, PAUSED) == others[PAUSED]
+    assert ask(connect, "GET", f"/connectors/{PAUSED}/status")[1]["connector"]["state"] == "PAUSED"
+    assert ask(connect, "GET", f"/connectors/{DELETED}")[0] == 404
+    assert topics(kafka, "heal.") == before
+    assert outcomes(bodies).count("applied") == 1
+    find_the_run(changed)
+
+
+def find_the_run(shell: Shell) -> None:
+    """The history has one run more, with one change in its journal."""
+    newest, first = shell.kplan("history", "--format", "json").json["runs"]
+    assert (first["counts"], newest["counts"]) == ({"create": 5}, {"update": 1})
+    assert (newest["outcome"], newest["mode"], newest["steps"]) == ("applied", "apply", 1)
+    assert newest["run"] in shell.kplan("history", f"connector/{HEALED}").out
+    journal = shell.kplan("show", newest["run"]).out
+    assert f"connector/{HEALED}" in journal and "end  applied" in journal
+    assert PAUSED not in journal and DELETED not in journal
+    assert shell.kplan("recover", "--yes").code == 0, "no run is left open"

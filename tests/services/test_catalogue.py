@@ -88,6 +88,32 @@ def test_a_topic_is_found_and_followed_to_what_feeds_it(browser: Browser, estate
         browser.screenshot(Path(folder, f"catalogue-{size[0]}.png"))
 
 
+@pytest.mark.parametrize("size", [(400, 844), (1280, 900)], ids=["phone", "desk"])
+def test_topics_are_listed_by_their_retention(browser: Browser, tmp_path: Path, size: tuple[int, int]) -> None:
+    shell = Shell(tmp_path)
+    kept = {"a.day": "1d", "b.week": "7d", "c.month": "30d", "d.week": "7d"}
+    topics = "".join(f"  {name}: {{config: {{retention.ms: {time}}}}}\n" for name, time in kept.items())
+    more = "  e.state: {config: {cleanup.policy: compact}}\n  f.other:\n"
+    shell.write("stack.yaml", f"version: 1\nstack: kept\ntopics:\n{topics}{more}")
+    shell.kplan("docs", "site", "stack.yaml")
+    browser.open(tmp_path / "site" / "index.html", *size)
+    options = "return [...document.querySelectorAll('#retention option')].map((option) => option.textContent)"
+    assert browser.run(options) == ["all", "1d", "7d", "30d", "compacted", "broker's default"]
+    choose(browser, "retention", "7d")
+    assert rows(browser) == ["b.week", "d.week"]
+    assert "7d" in browser.run("return document.querySelector('#found tbody tr').innerText")
+    choose(browser, "retention", "")
+    choose(browser, "search", "30d")
+    assert rows(browser) == ["c.month"]
+    choose(browser, "search", "broker's default")
+    assert rows(browser) == ["f.other"]
+    choose(browser, "search", "")
+    width = browser.run("return [document.documentElement.scrollWidth, innerWidth]")
+    assert width[0] <= width[1], "the page is wider than its window"
+    if folder := os.environ.get("KPLAN_TEST_SCREENSHOTS"):
+        browser.screenshot(Path(folder, f"retention-{size[0]}.png"))
+
+
 def test_a_schema_is_with_its_subject(browser: Browser, estate: Path) -> None:
     browser.open(estate)
     choose(browser, "kind", "subject")

@@ -750,6 +750,18 @@ def test_altering_configs_is_named_where_they_may_be_seen(users: Secure, tmp_pat
     assert f"missing ACL: AlterConfigs on Topic {case.prefix}there for User:{case.user}" in said
 
 
+def test_whoever_waits_for_topics_needs_to_describe_them_alone(users: Secure, tmp_path: Path) -> None:
+    looks = {c.missing.operation: c for c in CASES if c.activity.name == "look" and c.missing}
+    arguments = ("wait", "--for", "kafka,topics", "--retries", "1")
+    described = looks["DescribeConfigs"]
+    there, later = f"topics: {{{described.prefix}there: {{}}}}\n", f"topics: {{{described.prefix}later: {{}}}}\n"
+    assert "ready: kafka, topics" in Inside(described, users, tmp_path).kplan(there, *arguments)
+    assert "topics missing" in Inside(described, users, tmp_path).kplan(later, *arguments, expect=1)
+    hidden = looks["Describe"]
+    said = Inside(hidden, users, tmp_path).kplan(f"topics: {{{hidden.prefix}there: {{}}}}\n", *arguments, expect=1)
+    assert f"missing ACL: Describe on Topic {hidden.prefix}there" in said
+
+
 def test_the_line_that_is_shown_grants_the_right(users: Secure, tmp_path: Path) -> None:
     """Kafka's own tool takes it as it is, but for the server: the test's administrator comes in by another listener."""
     case = next(c for c in CASES if c.activity.name == "topics" and c.missing and c.missing.operation == "Create")

@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from kplan.kinds.topic.internal import is_internal, is_left_out
-from kplan.kinds.views import LiveResource, Shape, Views
+from kplan.kinds.topic.retention import describe_retention
+from kplan.kinds.views import LiveResource, Retention, Shape, Views
 from kplan.model import Health, Live, Resource, Topic
 from kplan.model.codec import facts_from_json, facts_to_json
 from kplan.model.fields import Json
@@ -69,3 +70,6 @@ class TopicViews(Views[Topic]):
         partitions = fields["partitions"]
         number = count(partitions, "partition") if partitions > 0 else "the broker's number of partitions"
         return ", ".join([number, *([policy] if policy not in (None, "delete") else [])])
+
+    def describe_retention(self, fields: Mapping[str, Any]) -> Retention:
+        return describe_retention(fields.get("config") or {})

@@ -2,7 +2,7 @@
 (() => {
   const root = document.documentElement;
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
-  const entries = read("data"), nouns = read("nouns");
+  const entries = read("data"), nouns = read("nouns"), retentions = read("retentions");
   const byAddress = new Map(entries.map((entry) => [entry.address, entry]));
   const part = 200, maxNodes = 12;  // rows at a time; boxes in a column of the drawing
 
@@ -32,13 +32,13 @@
 
   // -- the list
   const search = document.getElementById("search");
-  const boxes = ["kind", "team", "stack"].map((name) => document.getElementById(name));
+  const boxes = ["kind", "retention", "team", "stack"].map((name) => document.getElementById(name));
   const rows = document.querySelector("#found tbody"), more = document.getElementById("more");
   let limit = part;
   const words = new Map();
   const text = (entry) => {
     if (!words.has(entry)) {
-      const labels = [entry.address, entry.team, entry.stack, entry.description, entry.text, ...(entry.labels || [])];
+      const labels = [entry.address, entry.team, entry.stack, entry.retention, entry.description, entry.text, ...(entry.labels || [])];
       words.set(entry, [...labels, ...(entry.attributes || []).flat()].join(" ").toLowerCase());
     }
     return words.get(entry);
@@ -48,8 +48,8 @@
   const row = (entry) => {
     const name = join(make("td", "", { class: "name" }), link(entry.address));
     if (entry.description) name.append(make("div", entry.description, { class: "where" }));
-    name.append(make("div", [entry.summary, entry.stack, entry.team].filter(Boolean).join(" · "), { class: "where narrow" }));
-    return join(make("tr"), name, make("td", entry.summary), make("td", entry.stack), make("td", entry.team));
+    name.append(make("div", [entry.summary, entry.retention && `retention ${entry.retention}`, entry.stack, entry.team].filter(Boolean).join(" · "), { class: "where narrow" }));
+    return join(make("tr"), name, make("td", entry.summary), make("td", entry.retention), make("td", entry.stack), make("td", entry.team));
   };
   const list = () => {
     const wanted = search.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -60,7 +60,7 @@
       ? `${count(entries.length)} in all` : `${count(found.length)} of ${count(entries.length)}`;
   };
   for (const box of boxes) {
-    const values = [...new Set(entries.map((entry) => entry[box.id]).filter(Boolean))].sort();
+    const values = box.id === "retention" ? retentions : [...new Set(entries.map((entry) => entry[box.id]).filter(Boolean))].sort();
     box.append(...values.map((value) => make("option", value, { value })));
     box.parentElement.hidden = !values.length;
   }

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kplan.app.apply import ApplyRequest, Work, apply_work, notifying_refusals, prepare_saved, prepare_stacks
-from kplan.app.plan import PlanRequest
+from kplan.app.opening import OpenEnvironment
+from kplan.app.plan import PlanOutcome, PlanRequest
 from kplan.app.saved import check_documents, read_documents
 from kplan.app.wait import wait_for_others
-from kplan.diagnostics import Blocked, Declined, Invalid, Locked, Stale
+from kplan.diagnostics import Blocked, Declined, Diagnostic, Invalid, Locked, Stale, codes, error
+from kplan.model import Address, Change
 from kplan.planning.document import to_json
+from kplan.servers.simulated import SimulatedTopics
 from tests.unit.app.conftest import Caller
 from tests.unit.app.test_plan import SECRET, SHOP
 
@@ -144,6 +149,41 @@ def test_a_stack_that_another_process_holds_is_waited_for(caller: Caller) -> Non
             wait_for_others(opened.store, ["b", "a"], 0.2, runtime)
         assert caller.notes and caller.notes[0].startswith("waiting 0 s for the lock")
         wait_for_others(opened.store, ["a"], 0.0, runtime)
+
+
+def test_what_another_run_created_between_reading_and_checking_is_read_again(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The servers refuse the first plan: what it would create is there by then."""
+    path = caller.topics("a", "a.x")
+    work, check = prepare(caller, path), SimulatedTopics.check
+    others: list[int] = []
+
+    def let_another_apply(self: SimulatedTopics, changes: Sequence[Change]) -> Mapping[Address, Sequence[Diagnostic]]:
+        if not others:
+            others.append(-1)
+            others[0] = apply_work(prepare(caller, path), REQUEST, caller.runtime(), caller)
+        return check(self, changes)
+
+    monkeypatch.setattr(SimulatedTopics, "check", let_another_apply)
+    assert apply(caller, work) == 0 and others == [0]
+    assert caller.calls == ["plans ['a']", "unchanged []", "end applied", "plans ['a']", "unchanged ['a']"]
+
+
+def test_errors_of_a_plan_that_no_other_run_disturbed_are_final(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = prepare(caller, caller.topics("a", "a.x"))
+    planned: list[PlanOutcome] = []
+
+    def plan(opened: OpenEnvironment) -> PlanOutcome:
+        planned.append(work.plan(opened))
+        return planned[-1]
+
+    refused = {Address("topic", "a.x"): [error(codes.K314, "the cluster refuses this", "no")]}
+    monkeypatch.setattr(SimulatedTopics, "check", lambda self, changes: refused)
+    assert apply(caller, replace(work, plan=plan)) == 4
+    assert len(planned) == 1
 
 
 def test_receivers_are_notified_of_a_refusal_once(caller: Caller) -> None:

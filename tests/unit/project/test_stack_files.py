@@ -77,6 +77,35 @@ def test_without_a_stack_the_project_is_meant(shell: Shell, arguments: tuple[str
     assert sorted(planned(shell, *arguments)) == ["search", "shop"]
 
 
+@pytest.mark.parametrize("arguments", [(), (".",)])
+def test_a_mounted_config_map_is_a_project(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    shell = Shell(tmp_path / "flat")
+    stack = "version: 1\nstack: {name}\ntopics: {{{name}.orders: }}\n"
+    shell.mount({"kplan.yaml": SETTINGS, "shop.yaml": stack.format(name="shop")})
+    assert planned(shell, *arguments) == ["shop"]
+    deep = Shell(tmp_path / "deep")
+    deep.mount(
+        {"kplan.yaml": SETTINGS, "stacks/a/shop.yaml": stack.format(name="shop"), "top.yaml": stack.format(name="top")}
+    )
+    assert sorted(planned(deep, *arguments)) == ["shop", "top"]
+
+
+def test_other_links_are_no_stacks(shell: Shell) -> None:
+    """They lead outside, or to a file that is found without them."""
+    shell.write("kplan.yaml", SETTINGS)
+    write_stack(shell, "stacks/shop.yaml", "shop")
+    outside = shell.folder.parent / "outside"
+    outside.mkdir()
+    (outside / "other.yaml").write_text("version: 1\nstack: other\ntopics: {other.x: }\n")
+    (shell.folder / "again.yaml").symlink_to("stacks/shop.yaml")
+    (shell.folder / "other.yaml").symlink_to(outside / "other.yaml")
+    (shell.folder / "folder").symlink_to(outside)
+    (shell.folder / ".hidden").mkdir()
+    (shell.folder / ".hidden/round").symlink_to(shell.folder / ".hidden")
+    (shell.folder / "round").symlink_to(shell.folder / ".hidden")
+    assert planned(shell) == ["shop"]
+
+
 def test_every_command_takes_the_project_and_destroy_lists_it(shell: Shell) -> None:
     shell.write("kplan.yaml", SETTINGS)
     write_stack(shell, "stacks/shop.yaml", "shop")

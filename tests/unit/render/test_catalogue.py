@@ -50,6 +50,19 @@ def test_settings_are_readable_and_secrets_are_not_there(tmp_path: Path) -> None
     assert SECRET not in page
 
 
+def test_retentions_are_listed_from_the_shortest_to_the_longest(tmp_path: Path) -> None:
+    configs = [{"retention.ms": "-1"}, {}, {"retention.ms": "86400000"}, {"retention.ms": "3600000"},
+               {"retention.ms": "86400000"}]  # fmt: skip
+    named = [
+        CatalogueEntry(f"topic/t{i}", "topic", f"t{i}", "s", fields={"partitions": 1, "config": config})
+        for i, config in enumerate(configs)
+    ]
+    page = render_catalogue([*named, CatalogueEntry("table/x", "table", "x")], HEAD, Context())
+    assert [each.get("retention") for each in data(page)] == ["unlimited", "broker's default", "1d", "1h", "1d", None]
+    [listed] = re.findall(r'<script type="application/json" id="retentions">(.*?)</script>', page)
+    assert json.loads(listed) == ["1h", "1d", "unlimited", "broker's default"]
+
+
 def test_a_place_is_a_link_where_the_commit_is_known(tmp_path: Path) -> None:
     url = "https://host/o/r/blob/{commit}/{path}#L{line}"
     entry = CatalogueEntry("topic/x", "topic", "x", "s", place=("a/s.yaml", 7))
