@@ -18,15 +18,30 @@ Json = Mapping[str, Any]
 def fold_blocks(changes: Sequence[Json], alone: Collection[str] = ()) -> Iterator[Fold | Json]:
     """Yield the steps as `fold_steps` does; alike steps of one block in a row are folded as well."""
 
-    def find_key(item: Fold | Json) -> object:  # neighbours are compared, and most differ in the first of its values
-        key = None if isinstance(item, Fold) or item["address"] in alone else _make_key(item)
+    def find_place(item: Fold | Json) -> object:  # steps of one block have one, so nothing else of most is compared
+        source = None if isinstance(item, Fold) or item["address"] in alone else item.get("source")
+        return (source["path"], source["line"]) if source and source.get("line") else id(item)
+
+    for _, row in groupby(fold_steps(changes, alone), find_place):
+        items = list(row)
+        if len(items) < MIN_BLOCK_SIZE:
+            yield from items
+        else:
+            yield from _fold_alike(items)
+
+
+def _fold_alike(items: Sequence[Fold | Json]) -> Iterator[Fold | Json]:
+    """Yield the steps of one place; those in a row that are alike are folded."""
+
+    def find_key(item: Fold | Json) -> object:
+        key = None if isinstance(item, Fold) else _make_key(item)
         return id(item) if key is None else key
 
-    for _, group in groupby(fold_steps(changes, alone), find_key):
-        items = list(group)
-        steps = [item for item in items if not isinstance(item, Fold)]
+    for _, group in groupby(items, find_key):
+        alike = list(group)
+        steps = [item for item in alike if not isinstance(item, Fold)]
         if len(steps) < MIN_BLOCK_SIZE:
-            yield from items
+            yield from alike
         else:
             yield _fold_block(steps)
 
@@ -40,10 +55,9 @@ def _fold_block(steps: Sequence[Json]) -> Fold:
 
 def _make_key(change: Json) -> Sequence[Any] | None:
     """Return what steps of one row have in common; None for a step that needs to be seen by itself."""
-    source = change.get("source") or {}
-    if any(risk["level"] != "note" for risk in change["risks"]) or change.get("effects") or not source.get("line"):
+    if any(risk["level"] != "note" for risk in change["risks"]) or change.get("effects"):
         return None
     resource = change["after"] or change["before"] or {}
     content = {name: value for name, value in resource.items() if name not in ("name", "note")}
     keys = ("kind", "wave", "actions", "reason", "diff", "undo", "unchanged", "unmanaged", "adopts", "risks")
-    return [source["line"], source["path"], content, *map(change.get, keys)]
+    return [content, *map(change.get, keys)]

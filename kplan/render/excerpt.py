@@ -70,6 +70,8 @@ def _summarize(change: Json) -> str:
 
 def _rank_step(change: Json) -> int | None:
     """Return how much a step matters, 0 for what matters most; None for a step without a risk."""
+    if not change["risks"]:
+        return None if change["undo"]["complete"] else 2
     levels = {(risk["level"], bool(risk["accepted"])) for risk in change["risks"]}
     if ("danger", False) in levels:
         return 0
@@ -96,8 +98,9 @@ def _describe_stretch(id: str, changes: Sequence[Json]) -> Stretch:
     kinds = Counter((text.format_mark(c).strip(), f"{name_action(c)} {c['kind']}", _summarize(c)) for c in changes)
     shown_kinds = kinds.most_common(MAX_KINDS)
     others = len(changes) - sum(number for _, number in shown_kinds)
-    open_dangers = sum(bool(text.list_open_dangers(change)) for change in changes)
-    dangers = sum(any(risk["level"] == "danger" for risk in change["risks"]) for change in changes)
+    risky = [change for change in changes if change["risks"]]
+    open_dangers = sum(bool(text.list_open_dangers(change)) for change in risky)
+    dangers = sum(any(risk["level"] == "danger" for risk in change["risks"]) for change in risky)
     final = sum(not change["undo"]["complete"] for change in changes)
     risks = [f"{dangers:,} with a danger, {open_dangers:,} of them not accepted"] if dangers else []
     risks += [f"{final:,} without a complete undo"] if final else []

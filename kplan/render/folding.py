@@ -83,10 +83,8 @@ def fold_steps(changes: Sequence[Json], alone: Collection[str] = ()) -> Iterator
 
 def _make_key(change: Json) -> Hashable | None:
     """Return what steps of one row have in common; None for a step that needs to be seen by itself."""
-    if any(risk["level"] != "note" for risk in change["risks"]) or change.get("effects"):
-        return None
     key = views_of(change["kind"]).fold_key(change)
-    if key is None:
+    if key is None or any(risk["level"] != "note" for risk in change["risks"]) or change.get("effects"):
         return None
     undo = change["undo"]
     return (change["kind"], key, *change["actions"], change["reason"], undo["kind"], undo.get("why"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib import import_module
 from json.encoder import encode_basestring
@@ -75,24 +75,30 @@ def _write_json(value: object, line: str) -> str:
 
     `line` is a line end with the indentation.
     """
-    if isinstance(value, str):
-        return encode_basestring(value)
-    if type(value) is int:
-        return str(value)
-    if value is None:
-        return "null"
-    if value is True or value is False or value == [] or value == {}:
-        return json.dumps(value)
+    write = _WRITERS.get(type(value))
+    if write is not None:
+        return write(value)
+    if type(value) is list and not value:
+        return "[]"
     inner = f"{line}  "
-    if isinstance(value, dict) and (layout := _lay_out(tuple(value))):
-        items = [
-            start + (encode_basestring(item) if type(item := value[key]) is str else _write_json(item, inner))
-            for key, start in layout
-        ]
+    if type(value) is dict and (layout := _lay_out(tuple(value))):
+        items = []
+        for key, start in layout:
+            item = value[key]
+            write = _WRITERS.get(type(item))
+            items.append(start + (_write_json(item, inner) if write is None else write(item)))
         return f"{{{inner}{f',{inner}'.join(items)}{line}}}"
-    if isinstance(value, list) and value:
+    if type(value) is list:
         return f"[{inner}{f',{inner}'.join([_write_json(item, inner) for item in value])}{line}]"
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False).replace("\n", line)
+
+
+_WRITERS: Mapping[type, Callable[[Any], str]] = {
+    str: encode_basestring,
+    int: str,
+    bool: lambda value: "true" if value else "false",
+    type(None): lambda value: "null",
+}
 
 
 @lru_cache(maxsize=1_000)

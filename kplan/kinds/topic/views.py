@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from kplan.kinds.topic.internal import is_internal, is_left_out
@@ -66,10 +67,13 @@ class TopicViews(Views[Topic]):
 
     def summarize(self, fields: Mapping[str, Any]) -> str:
         """Return the partitions, and the cleanup policy where it is not the usual one."""
-        policy = (fields.get("config") or {}).get("cleanup.policy")
-        partitions = fields["partitions"]
-        number = count(partitions, "partition") if partitions > 0 else "the broker's number of partitions"
-        return ", ".join([number, *([policy] if policy not in (None, "delete") else [])])
+        return _summarize(fields["partitions"], (fields.get("config") or {}).get("cleanup.policy"))
 
     def describe_retention(self, fields: Mapping[str, Any]) -> Retention:
         return describe_retention(fields.get("config") or {})
+
+
+@lru_cache
+def _summarize(partitions: int, policy: str | None) -> str:
+    number = count(partitions, "partition") if partitions > 0 else "the broker's number of partitions"
+    return number if policy in (None, "delete") else f"{number}, {policy}"
