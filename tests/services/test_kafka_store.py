@@ -41,6 +41,7 @@ from kplan.model.journal import Entry, Item, replay
 from kplan.state.base import Holder, UnfinishedWrite
 from kplan.state.kafka import topic as state_topic
 from kplan.state.kafka.log import Log, make_ledger_key
+from kplan.state.kafka.membership import Membership
 from kplan.state.kafka.producer import StackProducer
 from kplan.state.kafka.store import KafkaStore
 from kplan.state.kafka.topic import COMPACTION, EARLIER_COMPACTION, LedgerTopicReader
@@ -781,6 +782,22 @@ class TestLock:
         for (one, begin), (two, end) in zip(marks[::2], marks[1::2], strict=True):
             assert (one, begin, end) == (two, "begin", "end")
         print(f"50 holders in {time.monotonic() - began:.1f} s, never two")
+
+    def test_who_joins_and_gets_nothing_leaves_at_once(self, world: World) -> None:
+        """Two that join at the same time: the one that does not get the lock would else stay for a session."""
+        world.make()
+        clients = [world.store(session_timeout=30.0)._clients for _ in range(2)]
+        group = f"{world.topic}.a"
+        members = [Membership(each, group, me(str(number)), 30.0) for number, each in enumerate(clients)]
+        assert all(member.settled.wait(20) for member in members)
+        held = [member for member in members if member.held.is_set()]
+        assert len(held) == 1
+        began = time.monotonic()
+        for member in sorted(members, key=lambda each: each is held[0]):  # the other one first
+            member.leave(10)
+        while world.admin.describe_consumer_groups([group])[group].result(10).members:
+            assert time.monotonic() - began < 10
+            time.sleep(0.1)
 
     def test_the_end_of_a_run_records_the_release(self, world: World, store: KafkaStore) -> None:
         def read_states() -> list[str]:

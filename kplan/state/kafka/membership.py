@@ -89,6 +89,7 @@ class Membership:
         self.held.clear()
         self.settled.set()
         with suppress(Exception):  # it may be unusable; its session ends by itself then
+            self._consumer.unsubscribe()  # a client that was assigned nothing leaves only so, not by `close` (2.16.0)
             self._consumer.close()
 
     def _on_assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
