@@ -32,7 +32,7 @@ TOP = """# Benchmarks
 `python -m tests.bench ROW…` prints single rows ({rows}) and writes nothing.
 Absolute times say little about another machine, so each figure is a ratio of kplan to the least work that any tool
 needs. Both run in turns, A B A B, as whole processes. The median of the {rounds} pairs' ratios counts (11 for
-start-up). The next column is the same ratio of processor time, which depends less on the load of the machine.
+start-up). {runs}The next column is the same ratio of processor time, which depends less on the load of the machine.
 
 {machine}
 """
@@ -59,12 +59,16 @@ def _memory() -> float:
 
 def line(figure: Figure) -> str:
     """One row of the table."""
-    ratio = f"{figure.ratio:.2f} ×" if figure.theirs else ""
+    ratio = f"{figure.ratio:.2f} ×{_list_earlier(figure)}" if figure.theirs else ""
     processor = f"{figure.processor:.2f} ×" if figure.processor is not None else ""
     goal = f"≤ {figure.goal:g} ×" if figure.goal is not None else ""
     verdict = "" if figure.goal is None else "met" if figure.meets else "**missed**"
     cells = (figure.what, figure.against, figure.ours, figure.theirs, ratio, processor, goal, verdict)
     return f"| {' | '.join(cells)} |"
+
+
+def _list_earlier(figure: Figure) -> str:
+    return f" ({', '.join(f'{ratio:.2f}' for ratio in figure.earlier)})" if figure.earlier else ""
 
 
 def table(figures: Sequence[Figure]) -> str:
@@ -73,7 +77,9 @@ def table(figures: Sequence[Figure]) -> str:
 
 
 def page(bench: Bench, figures: Sequence[Figure], absent: Sequence[str], rows: Sequence[str]) -> str:
-    parts = [TOP.format(rows=", ".join(rows), rounds=ROUNDS, machine=machine()), table(figures), ""]
+    earlier = max((len(figure.earlier) for figure in figures), default=0)
+    runs = f"Ratios in brackets are those of the {earlier} runs before, with new servers. " if earlier else ""
+    parts = [TOP.format(rows=", ".join(rows), rounds=ROUNDS, runs=runs, machine=machine()), table(figures), ""]
     for name in bench.curves:
         parts += [f"![{TITLES[name]}: seconds by topics](benchmarks/{name}.svg)", ""]
     parts += [*render_sides(bench.sides), *_missed(figures), "", *_notes(absent)]
@@ -86,7 +92,7 @@ def _missed(figures: Sequence[Figure]) -> list[str]:
         return ["Every goal is met."]
     parts = ["## Profiles of missed goals", ""]
     for figure in missed:
-        parts += [f"{figure.what}: {figure.ratio:.2f} ×, the goal is {figure.goal:g} ×.", ""]
+        parts += [f"{figure.what}: {figure.ratio:.2f} ×{_list_earlier(figure)}, the goal is {figure.goal:g} ×.", ""]
         parts += [figure.more, ""] if figure.more else []
         if figure.profile:
             parts += [figure.profile.strip(), ""]

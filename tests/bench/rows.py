@@ -66,6 +66,9 @@ before, and reads everything back after."""
 UNGUARDED = """The other tool has no lock and keeps no journal, so it cannot put back what it did. The start of
 Python and its imports, the brokers' judgement, the lock, the journal and the reading afterwards come on top of the
 same request."""
+IMPORTED = """Both start Python, click and yaml. The rest is mostly the import of what a stack needs to be understood:
+the language, the kinds of resources, messages with their codes. These are over a hundred modules, a third of a
+millisecond each. Reading and checking the 20 topics takes a tenth of the time."""
 RENDERED = """The plan alone is the least, so what makes it faster makes this ratio larger. The document of JSON is
 written whole, with its lines; the other two show a part, chosen from all steps."""
 HISTORY = """
@@ -90,6 +93,7 @@ class Figure:
     """One measured ratio; without a goal it is there to be known.
 
     Where it misses its goal, `profile` says where kplan's time goes, and `more` what the other one does not do.
+    `earlier` are the ratios of the runs before this one, which must meet the goal, too.
     """
 
     what: str
@@ -101,14 +105,21 @@ class Figure:
     processor: float | None = None
     profile: str = field(default="", repr=False)
     more: str = ""
+    earlier: tuple[float, ...] = ()
 
     @property
     def meets(self) -> bool:
-        return self.goal is None or round(self.ratio, 2) <= self.goal
+        return self.goal is None or all(round(ratio, 2) <= self.goal for ratio in (*self.earlier, self.ratio))
 
     def explained(self, look: Callable[[], str]) -> Figure:
         """With its profile, taken now, while what it needs still runs."""
         return self if self.meets else replace(self, profile=look())
+
+    def after(self, runs: Sequence[Sequence[Figure]]) -> Figure:
+        """With what was measured of it in earlier runs."""
+        found = [figure for run in runs for figure in run if figure.what == self.what]
+        profile = next((figure.profile for figure in reversed([*found, self]) if figure.profile), "")
+        return replace(self, earlier=tuple(figure.ratio for figure in found), profile=profile)
 
 
 @dataclass
@@ -235,7 +246,7 @@ def validate(bench: Bench) -> Iterator[Figure]:
     path = bench.stack("twenty", 20, "twenty.")
     taken = compared(lambda: bench.kplan("validate", path), lambda: bench.python("import click, yaml"), 11)
     against = '`python -c "import click, yaml"`'
-    yield _figure("`kplan validate`, 20 topics", against, taken, 1.5, bench.where("validate", path))
+    yield _figure("`kplan validate`, 20 topics", against, taken, 1.5, bench.where("validate", path), IMPORTED)
 
 
 # -- topics -----------------------------------------------------------------------------------------------------------
@@ -243,8 +254,13 @@ def plan(bench: Bench) -> Iterator[Figure]:
     """Plans of more and more topics that are all there, and that the ledger has, which has nothing else."""
     taken: dict[int, Comparison] = {}
     folder, against = bench.start_project("plans", "__plans"), "bare client: metadata and configs of the same topics"
-    ours = lambda *words: called([*KPLAN, *map(str, words)], folder)  # noqa: E731
-    least = lambda: bench.floor("plan", bench.kafka.bootstrap, "bench.")  # noqa: E731
+
+    def ours(*words: object) -> Sample:
+        return called([*KPLAN, *map(str, words)], folder)
+
+    def least() -> Sample:
+        return bench.floor("plan", bench.kafka.bootstrap, "bench.")
+
     for size in SIZES:
         path = bench.stack("bench", size, "bench.", folder.name)
         bench.make("bench.", size)
