@@ -78,7 +78,7 @@ def table(figures: Sequence[Figure]) -> str:
 
 def page(bench: Bench, figures: Sequence[Figure], absent: Sequence[str], rows: Sequence[str]) -> str:
     earlier = max((len(figure.earlier) for figure in figures), default=0)
-    runs = f"Ratios in brackets are those of the {earlier} runs before, with new servers. " if earlier else ""
+    runs = f"Ratios in brackets are those of the {earlier} runs before, each with new servers. " if earlier else ""
     parts = [TOP.format(rows=", ".join(rows), rounds=ROUNDS, runs=runs, machine=machine()), table(figures), ""]
     for name in bench.curves:
         parts += [f"![{TITLES[name]}: seconds by topics](benchmarks/{name}.svg)", ""]
