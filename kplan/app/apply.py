@@ -9,7 +9,7 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from kplan.app.narrator import Narrator
-from kplan.app.opening import PARALLEL, OpenEnvironment, open_environment
+from kplan.app.opening import PARALLEL, OpenEnvironment, PreparedLock, open_environment
 from kplan.app.plan import PlanOutcome, PlanRequest, plan_stacks, refuse_unplannable
 from kplan.app.saved import check_documents, complete_plans, load_environment_of
 from kplan.app.wait import wait_for_others, wait_until_ready
@@ -154,20 +154,13 @@ def _had_other_runs(
     return any(run.stack in work.stacks and run.ended >= began for run in store.summaries())
 
 
-@dataclass(frozen=True, slots=True)
-class _PreparedLock:
-    """The holder of the only stack's lock, which is being connected while the stack is planned."""
-
-    holder: Holder
-    connecting: Future[None]
-
-
-def _prepare_lock(work: Work, request: ApplyRequest, runtime: Runtime, opened: OpenEnvironment) -> _PreparedLock | None:
+def _prepare_lock(work: Work, request: ApplyRequest, runtime: Runtime, opened: OpenEnvironment) -> PreparedLock | None:
     """Connect the lock in advance, where no question comes between the plan and the run."""
     if not (request.confirmed or request.saved) or len(work.stacks) != 1:
         return None
-    holder = runtime.holder(request.command)
-    return _PreparedLock(holder, opened.connect_lock(work.stacks[0], holder))
+    if opened.prepared is not None and opened.prepared.stack == work.stacks[0]:
+        return opened.prepared
+    return opened.prepare_lock(work.stacks[0], runtime.holder(request.command))
 
 
 def run_plan(
@@ -197,7 +190,7 @@ class _Runs:
     runtime: Runtime
     audience: ApplyAudience
     opened: OpenEnvironment
-    prepared: _PreparedLock | None = None
+    prepared: PreparedLock | None = None
     ends: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def run_all(self, plans: Sequence[Plan]) -> int:

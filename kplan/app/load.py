@@ -31,10 +31,13 @@ def load_stacks(request: Request, runtime: Runtime) -> Loaded:
     return loaded
 
 
-def load_and_begin(request: Request, runtime: Runtime, parallel: int = 0) -> tuple[Loaded, OpenEnvironment | None]:
+def load_and_begin(
+    request: Request, runtime: Runtime, parallel: int = 0, command: str = ""
+) -> tuple[Loaded, OpenEnvironment | None]:
     """Load the stacks while the servers are asked already; return the open environment where they are.
 
-    At most `parallel` connectors change at once.
+    At most `parallel` connectors change at once. A `command` is that of an apply without a question: the lock of a
+    single stack is connected meanwhile.
     """
     from kplan.app.opening import PARALLEL, begin_reading
 
@@ -43,6 +46,9 @@ def load_and_begin(request: Request, runtime: Runtime, parallel: int = 0) -> tup
     def begin(environment: Environment, names: Collection[str]) -> None:
         nonlocal opened
         opened = begin_reading(environment, runtime, names, parallel or PARALLEL)
+        if opened is not None and command and len(names) == 1:
+            (name,) = names
+            opened = replace(opened, prepared=opened.prepare_lock(name, runtime.holder(command)))
 
     with phase("load the files"):
         loaded = _keep_changed(loading.load_project(request, begin), request)

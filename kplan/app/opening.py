@@ -28,13 +28,26 @@ PARALLEL = 6  # connectors that are changed at the same time, unless a request s
 
 
 @dataclass(frozen=True, slots=True)
+class PreparedLock:
+    """The holder of a stack's lock, which is being connected before it is taken."""
+
+    stack: str
+    holder: Holder
+    connecting: Future[None]
+
+
+@dataclass(frozen=True, slots=True)
 class OpenEnvironment:
-    """The servers and the state of `environment`. `begun` is what they are being asked already."""
+    """The servers and the state of `environment`. `begun` is what they are being asked already.
+
+    `prepared` is the lock of the stack that is probably applied next.
+    """
 
     environment: Environment
     cluster: Cluster
     store: Store
     begun: Prefetch | None = None
+    prepared: PreparedLock | None = None
 
     def begin_reading(self, stacks: Sequence[Stack]) -> OpenEnvironment:
         """Begin to ask for what the stacks declare, too."""
@@ -50,7 +63,7 @@ class OpenEnvironment:
             return False
         return any(stack in stacks for stack in self.begun.recorded.result().open_runs.values())
 
-    def connect_lock(self, stack: str, holder: Holder) -> Future[None]:
+    def prepare_lock(self, stack: str, holder: Holder) -> PreparedLock:
         """Begin to connect what the stack's lock needs, once the state was read. Its thread ends with the process."""
         from kplan.planning.reading import start_call
 
@@ -59,7 +72,7 @@ class OpenEnvironment:
                 self.begun.recorded.result()  # it tries again where no broker answers, and says so
             self.store.connect_lock(stack, holder)
 
-        return start_call(connect)
+        return PreparedLock(stack, holder, start_call(connect))
 
     def __enter__(self) -> Self:
         return self

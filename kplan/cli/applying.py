@@ -42,11 +42,11 @@ def apply(session: Session, mode: str, planning: PlanFlags, running: RunFlags) -
     planned = make_plan_request(planning, mode)
     lock_timeout, wait = parse_lock_timeout(running.lock_timeout), parse_seconds(running.wait_time, "--wait")
     saved = _read_saved(session, planning) if mode == "apply" else None
-    loaded, opened = _load(session, running, asks_early=not wait) if saved is None else (None, None)
+    command = " ".join(("kplan", mode, *session.paths))
+    loaded, opened = _load(session, running, command, asks_early=not wait) if saved is None else (None, None)
     # The servers are answering by now, and meanwhile the rest is imported.
     from kplan.app.apply import ApplyRequest, apply_work, prepare_saved, prepare_stacks
 
-    command = " ".join(("kplan", mode, *session.paths))
     is_saved = saved is not None
     request = ApplyRequest(command, running.on_failure, lock_timeout, wait, running.parallel, running.yes, is_saved)
     if loaded is None:
@@ -69,13 +69,14 @@ def _read_saved(session: Session, planning: PlanFlags) -> Sequence[Mapping[str, 
     return saved
 
 
-def _load(session: Session, running: RunFlags, asks_early: bool) -> tuple[Loaded, OpenEnvironment | None]:
+def _load(session: Session, running: RunFlags, command: str, asks_early: bool) -> tuple[Loaded, OpenEnvironment | None]:
     """Load the stacks; with `asks_early` the servers are asked meanwhile."""
     if not asks_early:
         return session.load(), None
     from kplan.app.load import load_and_begin
 
-    loaded, opened = load_and_begin(session.request, session.runtime, running.parallel)
+    confirmed = command if running.yes else ""
+    loaded, opened = load_and_begin(session.request, session.runtime, running.parallel, confirmed)
     session.remember(loaded)
     return loaded, opened
 

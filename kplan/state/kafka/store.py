@@ -149,10 +149,13 @@ class KafkaStore:
         producer = _connect_producer(self._clients, stack, holder)
         finding.join()
         with self._turn:
+            unused = self._connected.member if self._connected else None
             if closings == self._closings:
                 self._connected = _LockClients(stack, holder, member, producer)
-                return
-        member.close()  # the store was closed meanwhile
+            else:
+                unused = member  # the store was closed meanwhile
+        if unused is not None:
+            unused.close()
 
     def _find_coordinator(self, member: Consumer, group: str) -> None:
         """Ask who coordinates the group, so that the member knows."""
