@@ -20,7 +20,6 @@ from kplan.servers.base import needs_connect
 from kplan.values import dataclass
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
 
     from kplan.app.audience import ApplyAudience
     from kplan.app.runtime import Runtime
