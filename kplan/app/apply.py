@@ -20,7 +20,6 @@ from kplan.servers.base import needs_connect
 from kplan.values import dataclass
 
 if TYPE_CHECKING:
-
     from kplan.app.audience import ApplyAudience
     from kplan.app.runtime import Runtime
     from kplan.execution.notify import Notifier
