@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field, replace
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -82,6 +83,7 @@ Text = str | Secret
 Config = Mapping[str, Text]
 
 
+@lru_cache(maxsize=4_096)
 def is_sensitive_key(key: str) -> bool:
     return bool(SENSITIVE_KEY.search(key))
 
@@ -90,7 +92,7 @@ def conceal(key: str, value: str) -> Text:
     """Return `value`, as a Secret where its key is that of a secret or it holds credentials, Connect's `${…}` left
     aside.
     """
-    literal = REFERENCE.sub("", value).strip()
+    literal = (REFERENCE.sub("", value) if "$" in value else value).strip()
     if literal and (is_sensitive_key(key) or CREDENTIALS.search(literal)):
         return Secret(value=value)
     return value

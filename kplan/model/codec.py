@@ -39,10 +39,10 @@ def text_to_json(value: Text | int | bool | None) -> Any:
 
 
 def text_from_json(data: Any) -> Text | int | bool | None:
-    if isinstance(data, Mapping):
-        return Secret(ref=read_text(data, "ref"), fingerprint=read_text(data, "fingerprint"))
     if data is None or isinstance(data, str | int):
         return data
+    if isinstance(data, Mapping):
+        return Secret(ref=read_text(data, "ref"), fingerprint=read_text(data, "fingerprint"))
     raise ValueError(f"{type(data).__name__} is not a value of an attribute")
 
 

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 Json = dict[str, Any]
 T = TypeVar("T")
 
 
-@contextmanager
-def expect_shape(what: object) -> Iterator[None]:
-    """Raise ValueError for data of any other shape than the one expected."""
-    try:
-        yield
-    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as cause:
-        raise ValueError(f"{what} cannot be read: {cause}") from cause
+def expect_shape(what: object) -> _ExpectedShape:
+    """Raise ValueError for data of any other shape than the one expected, inside the `with`."""
+    return _ExpectedShape(what)
+
+
+class _ExpectedShape:
+    """A context. A generator would take longer than reading most records does."""
+
+    __slots__ = ("_what",)
+
+    def __init__(self, what: object) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, cause: BaseException | None, trace: object) -> None:
+        if isinstance(cause, _WRONG_SHAPE):
+            raise ValueError(f"{self._what} cannot be read: {cause}") from cause
+
+
+_WRONG_SHAPE: Final = (KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 def drop_empty(data: Mapping[str, Any]) -> Json:
@@ -24,7 +38,7 @@ def drop_empty(data: Mapping[str, Any]) -> Json:
 
 
 def read_mapping(data: Any) -> Mapping[str, Any]:
-    if not isinstance(data, Mapping):
+    if type(data) is not dict and not isinstance(data, Mapping):
         raise ValueError(f"{type(data).__name__} where there should be an object")
     return data
 
@@ -41,6 +55,8 @@ def read_each(fields: Mapping[str, Any], name: str, read: Callable[[Any], T]) ->
 
 
 def read_texts(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    if name not in fields:
+        return ()
     texts = tuple(read_list(fields, name))
     if not all(isinstance(text, str) for text in texts):
         raise ValueError(f"`{name}` holds an item that is not text")

@@ -28,6 +28,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from kplan.app.opening import PARALLEL
+from kplan.state.kafka.topic import SETTINGS
 from tests.bench import sampler
 from tests.bench.chart import Points
 from tests.bench.delay import DelayingProxy
@@ -46,6 +47,7 @@ CHANGED = 100  # topics that the tools change and destroy
 CONNECTORS = 300
 FEW_CONNECTORS = 20
 RUNS = int(os.environ.get("KPLAN_BENCH_RUNS", "1000"))  # of the long history
+SETTLING_RUNS, SETTLING_S = 4, 11.0  # the last ones, and a pause before each, longer than a segment
 HUGE = 100_000  # topics on the simulation
 MOST_MEMORY = 400  # MiB
 DELAY = 0.03  # seconds to the broker and back
@@ -73,10 +75,12 @@ RENDERED = """The plan alone is the least, so what makes it faster makes this ra
 written whole, with its lines; the other two show a part, chosen from all steps."""
 HISTORY = """
 import sys
+import time
 import kplan
 
-runs = int(sys.argv[1])
+runs, last, pause = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 for run in range(runs):
+    time.sleep(pause if run >= runs - last else 0)
     config = f"{{config: {{retention.ms: {100_000_000 + run}}}}}"
     topics = "".join(f"  runs-{runs}.t{number}: {config}\\n" for number in range(5))
     with open("few.yaml", "w") as file:
@@ -476,7 +480,11 @@ def distance(bench: Bench) -> Iterator[Figure]:
 
 
 def history(bench: Bench) -> Iterator[Figure]:
-    """Plans after many runs against plans after three, each with a state of its own."""
+    """Plans after many runs against plans after three, each with a state of its own.
+
+    Brokers keep what is removed for ten minutes, and do not compact what they wrote in the last ten seconds. A second
+    is set here, and pauses before the last runs let them compact: so the topic is as it is some time after the runs.
+    """
     folders = [_write_history(bench, runs) for runs in (RUNS, 3)]
     many, few = (lambda folder=folder: called([*KPLAN, "plan", "few.yaml", "--brief"], folder) for folder in folders)
     taken = compared(many, few)
@@ -486,8 +494,12 @@ def history(bench: Bench) -> Iterator[Figure]:
 
 def _write_history(bench: Bench, runs: int) -> Path:
     """Return a folder with a stack that was applied so often, each time with another setting."""
-    folder = bench.start_project(f"runs-{runs}", f"__runs-{runs}")
-    called([*PYTHON, HISTORY, str(runs)], folder)
+    topic = f"__runs-{runs}"
+    folder = bench.start_project(topic.strip("_"), topic)
+    settings = {**SETTINGS, "delete.retention.ms": "1000"}
+    bench.admin.create_topics([NewTopic(topic, 1, 1, config=settings)])[topic].result(60)
+    last, pause = (SETTLING_RUNS, SETTLING_S) if runs > SETTLING_RUNS else (0, 0.0)
+    called([*PYTHON, HISTORY, str(runs), str(last), str(pause)], folder)
     return folder
 
 
