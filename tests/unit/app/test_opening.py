@@ -59,7 +59,7 @@ def test_a_run_that_was_open_makes_a_reading_out_of_date(recorded: Future[Overvi
 def test_the_lock_is_connected_once_the_state_was_read() -> None:
     recorded: Future[Overview] = Future()
     store = Store()
-    connecting = open_environment(recorded, store).connect_lock("shop", HOLDER)
+    connecting = open_environment(recorded, store).prepare_lock("shop", HOLDER).connecting
     assert not connecting.done() and store.connected == []
     threading.Timer(0.05, lambda: recorded.set_result(Overview({}))).start()
     connecting.result(10)
@@ -68,7 +68,7 @@ def test_the_lock_is_connected_once_the_state_was_read() -> None:
 
 def test_a_state_that_cannot_be_read_connects_nothing() -> None:
     store = Store()
-    connecting = open_environment(resolve(Unreachable("no broker")), store).connect_lock("shop", HOLDER)
+    connecting = open_environment(resolve(Unreachable("no broker")), store).prepare_lock("shop", HOLDER).connecting
     with pytest.raises(Unreachable):
         connecting.result(10)
     assert store.connected == []
