@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from kplan.diagnostics import Diagnostic
-from kplan.model.masks import Mask, MaskingFilter
+from kplan.model.masked_logs import MaskingFilter
+from kplan.model.masks import Mask
 
 OURS = "kplan"  # the name of our handler
 SAME_S = 1.0  # two equal warnings within this time are one for a person

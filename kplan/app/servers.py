@@ -162,6 +162,7 @@ def open_cluster(
         mask=mask,
         principal=principal,
         internal_topics=environment.internal_topics,
+        has_registry=bool(environment.simulated or environment.schema_registry),
     )
 
 

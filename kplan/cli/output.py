@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from typing import Any
 
 import click
 
+from kplan.patterns import late_pattern
+
 # Characters that control a terminal (C1) or change the order of what it shows (bidi controls). C0 is left out: kplan's
 # own colours are made of it, and JSON and `render.text.clean` remove that of others.
-TERMINAL_CONTROLS = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+TERMINAL_CONTROLS = late_pattern("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def escape_controls(text: str) -> str:

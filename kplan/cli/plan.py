@@ -92,7 +92,7 @@ def command(
             session.show(plan.diagnostics)
     reports.annotate(session, annotations)
     sys.stdout.flush()
-    if not live:
+    if not live and any(plan.blocked for plan in plans):
         session.runtime.notifier(loaded.environment).notify_blocked(plans)
     code = max(4 if plan.rehearsal and plan.rehearsal.problems else plan.exit_code for plan in plans)
     changes = any(plan.has_changes for plan in plans)

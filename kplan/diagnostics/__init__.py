@@ -22,17 +22,17 @@ The error tree (class, exit code when nothing was changed yet):
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from enum import StrEnum
 
 from kplan.diagnostics import codes
 from kplan.diagnostics.codes.code import Code
+from kplan.patterns import late_pattern
 from kplan.values import dataclass
 
 MAX_NUMBER_DIGITS = 60  # digits of a number in a sentence
-NUMBERS = re.compile(rf"\d{{{MAX_NUMBER_DIGITS},}}")
+NUMBERS = late_pattern(rf"\d{{{MAX_NUMBER_DIGITS},}}")
 MAX_TEXT_LENGTH = 4_000  # characters of a sentence of a problem
 MAX_NAMES = 3  # addresses that a problem of many names in its text
 

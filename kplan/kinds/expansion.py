@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,13 +14,14 @@ from kplan.language import keys, schema
 from kplan.language.source import Document
 from kplan.language.template import Scope, TemplateProblem, TooMuch, is_template, render, show_references
 from kplan.model import Address, File, Resource, Rules, Secret
+from kplan.patterns import late_pattern
 from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.kinds.acl.rights import Right
 
 KEY = tuple[str | int, ...]
-EACH = re.compile(r"\beach\b")
+EACH = late_pattern(r"\beach\b")
 MOST_RESOURCES = 100_000  # of one stack: ten times what a large cluster has
 MOST_PROBLEMS = 2_000  # that are reported for one stack
 

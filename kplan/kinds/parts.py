@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import string
 
+from kplan.patterns import late_pattern
+
 SAFE = "-._:=,+@"  # what a part may hold besides letters and digits; all else is percent-encoded
-_SAFE_TEXT = re.compile(r"[A-Za-z0-9\-._:=,+@]*")
+_SAFE_TEXT = late_pattern(r"[A-Za-z0-9\-._:=,+@]*")
 _PLAIN = string.ascii_letters + string.digits
-_ESCAPES = re.compile("(?:%[0-9A-Fa-f]{2})+")
+_ESCAPES = late_pattern("(?:%[0-9A-Fa-f]{2})+")
 
 
 def encode_part(text: str, safe: str = SAFE) -> str:

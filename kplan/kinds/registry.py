@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from kplan.kinds.subject.kind import SUBJECT
 from kplan.kinds.topic.kind import TOPIC
 from kplan.kinds.user.kind import USER
 from kplan.model import Address
+from kplan.patterns import late_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _ALL: tuple[Kind[Any], ...] = (TOPIC, CONNECTOR, USER, ACL, QUOTA, SUBJECT)
 _kinds = {kind.name: kind for kind in _ALL}
 KINDS = MappingProxyType(_kinds)
-ADDRESS = re.compile(r"([a-z][a-z_-]*)/.")
+ADDRESS = late_pattern(r"([a-z][a-z_-]*)/.")
 
 
 def parse_address(text: str) -> Address:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 
-NAME = re.compile(r"\s*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*")
-BLANK = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\n|\Z)")
-SINGLE = re.compile(r"'([^']*)'")
-DOUBLE = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
-PLAIN = re.compile(r"[^\n]*")
-COMMENT = re.compile(r"(?:^|[ \t])#.*")
+from kplan.patterns import late_pattern
+
+NAME = late_pattern(r"\s*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*")
+BLANK = late_pattern(r"[ \t]*(?:#[^\n]*)?(?:\n|\Z)")
+SINGLE = late_pattern(r"'([^']*)'")
+DOUBLE = late_pattern(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+PLAIN = late_pattern(r"[^\n]*")
+COMMENT = late_pattern(r"(?:^|[ \t])#.*")
 ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 
 

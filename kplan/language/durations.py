@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
+from kplan.patterns import late_pattern
 
-DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\Z")
+DURATION = late_pattern(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\Z")
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
 
 

@@ -9,10 +9,11 @@ from typing import Any
 from kplan.diagnostics import Diagnostic, codes, error, warning
 from kplan.language.source import Document, Path
 from kplan.model import Secret, conceal
+from kplan.patterns import late_pattern
 from kplan.values import dataclass
 
 SUMMARY = "a key without a value"
-GLUED = re.compile(r"([A-Za-z0-9_.-]+):(?!//)([^:\s].*)", re.DOTALL)  # a URL is not a key with its value
+GLUED = late_pattern(r"([A-Za-z0-9_.-]+):(?!//)([^:\s].*)", re.DOTALL)  # a URL is not a key with its value
 
 DEFAULTS_PLACE = "write `defaults:` at the top of the stack, or the settings at each table or topic"
 

@@ -9,15 +9,16 @@ import re
 from functools import lru_cache
 
 from kplan.model import CREDENTIALS, SENSITIVE_KEY
+from kplan.patterns import late_pattern
 
 HIDDEN = "•"
 SHORTEST = 3
 MISSPELT = ("password", "passwd", "passphrase", "secret", "credentials")
 SHORTEST_NAME, LONGEST_NAME = 5, 14
-PAIR = re.compile(
+PAIR = late_pattern(
     r"""(?<![\w.\-])(?P<key>["']?[\w.\-]+["']?)\s*[:=]\s*(?P<value>"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s,{}\[\]#"'][^,}\]#]*)"""
 )
-BLOCK = re.compile(r"""(?P<indent>\s*)(?P<key>["']?[\w.\-]+["']?)\s*:\s*[|>][+\-0-9]*\s*$""")
+BLOCK = late_pattern(r"""(?P<indent>\s*)(?P<key>["']?[\w.\-]+["']?)\s*:\s*[|>][+\-0-9]*\s*$""")
 
 
 @lru_cache(maxsize=4096)

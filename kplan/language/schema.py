@@ -17,6 +17,7 @@ from kplan.diagnostics import Diagnostic, Span, codes, error
 from kplan.language import limits as bounded
 from kplan.language.keys import DEFAULTS_PLACE, missing_blank
 from kplan.language.source import Document
+from kplan.patterns import late_pattern
 
 Schema = Mapping[str, Any] | bool
 Check = Callable[[Any], bool]
@@ -229,7 +230,16 @@ class _Compiler:
         return lambda value: not isinstance(value, list) or _fit_all(fits, value)
 
     def _all_of(self, schemas: Sequence[Schema], schema: Mapping[str, Any]) -> Check:
-        return _all([self.compile(each) for each in schemas])
+        """Look up the alternatives that the word of a key chooses, instead of asking each whether it is meant."""
+        choices: dict[str, dict[str, Check]] = {}
+        others: list[Check] = []
+        for each in schemas:
+            key, word = _find_choice(each)
+            if isinstance(each, dict) and key and word not in choices.setdefault(key, {}):
+                choices[key][word] = self.compile(each["then"])
+            else:
+                others.append(self.compile(each))
+        return _all([*others, *(_choose_by_word(key, by_word) for key, by_word in choices.items())])
 
     def _any_of(self, schemas: Sequence[Schema], schema: Mapping[str, Any]) -> Check:
         checks = [self.compile(each) for each in schemas]
@@ -267,6 +277,34 @@ def _all(checks: Sequence[Check]) -> Check:
         return True
 
     return check if len(needed) > 1 else needed[0] if needed else _always
+
+
+def _find_choice(schema: Schema) -> tuple[str, str]:
+    """Return key and word of `if: KEY is WORD, then: …`; both are empty where a schema says something else."""
+    if not isinstance(schema, dict) or set(schema) != {"if", "then"}:
+        return "", ""
+    condition = schema["if"]
+    match condition:
+        case {"properties": {**words}, "required": [str(key)], **other} if not other and words.keys() == {key}:
+            match words[key]:
+                case {"const": str(word), **more} if not more:
+                    return key, word
+    return "", ""
+
+
+def _choose_by_word(key: str, by_word: Mapping[str, Check]) -> Check:
+    """Return the check for what the word of `key` chooses. All count for a value that is no map: JSON Schema's `if`
+    holds for it.
+    """
+
+    def check(value: Any) -> bool:
+        if not isinstance(value, dict):
+            return all(fits(value) for fits in by_word.values())
+        word = value.get(key)
+        fits = by_word.get(word) if isinstance(word, str) else None
+        return fits is None or fits(value)
+
+    return check
 
 
 def _fit_all(fits: Check, values: Iterable[Any]) -> bool:
@@ -403,7 +441,7 @@ _KINDS = {
 }  # fmt: skip
 
 
-FOREIGN_TEMPLATE: Final = re.compile(r"\$\{?\s*((?:var|each|env|kplan)\.\w+)")
+FOREIGN_TEMPLATE: Final = late_pattern(r"\$\{?\s*((?:var|each|env|kplan)\.\w+)")
 
 
 def _as_map(items: list[Any]) -> str:

@@ -19,6 +19,7 @@ import yaml
 
 from kplan.diagnostics import Diagnostic, Span, codes, error
 from kplan.diagnostics.codes.code import Code
+from kplan.patterns import late_pattern
 from kplan.values import dataclass
 
 Path = tuple[str | int, ...]
@@ -31,9 +32,9 @@ NODE_CHARACTERS: Final = 100  # a long text counts as one node more for each so 
 
 PLAIN_KEYS = ("on",)  # of connectors: a key is always text, and nobody means `true` by it
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_LINE_BREAK = re.compile(r"\r\n|\r|\n")
-_KEY_ALONE = re.compile(r"(?:\s|#[^\r\n]*)*[,}]")
-_UNREADABLE_ASCII = re.compile("[^\t\n\r\x20-\x7e]")
+_LINE_BREAK = late_pattern(r"\r\n|\r|\n")
+_KEY_ALONE = late_pattern(r"(?:\s|#[^\r\n]*)*[,}]")
+_UNREADABLE_ASCII = late_pattern("[^\t\n\r\x20-\x7e]")
 _UNREADABLE: Final = "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 _OTHER_BOMS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x00\x00\xfe\xff": "UTF-32"}
 _CORE_TAG = "tag:yaml.org,2002:"
@@ -325,9 +326,9 @@ _OLD_BOOLEANS: Mapping[str, bool] = {
     **{form: False for word in ("n", "no", "off") for form in (word, word.title(), word.upper())},
 }
 _SUSPECT = frozenset("0123456789+-.")
-_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+][0-9]+)?")
-_QUANTITY = re.compile("[0-9]+[A-Za-z]+")  # such as 7d: text to every reader
+_INTEGER = late_pattern(r"[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = late_pattern(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+][0-9]+)?")
+_QUANTITY = late_pattern("[0-9]+[A-Za-z]+")  # such as 7d: text to every reader
 _EXPONENT = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+"
 _NOT_FINITE = r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 _LEADING_ZERO = r"[-+]?0[0-9_]+"

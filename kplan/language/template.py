@@ -15,6 +15,7 @@ from functools import lru_cache, wraps
 from typing import TYPE_CHECKING, Any
 
 from kplan.model import Secret
+from kplan.patterns import late_pattern
 from kplan.values import dataclass
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ MAX_RESULT = 1_000_000  # characters of one value, elements of one list
 MAX_WORK = 10_000_000  # characters and elements that the templates of one stack may handle
 MAX_BITS = 4096  # of a number
 MAX_ARGUMENT = 1_000  # characters of a method's or filter's argument, for some take the product of two lengths
-ALONE = re.compile(r"\A\s*\{\{((?:(?!\}\}|\{\{).)*)\}\}\s*\Z", re.DOTALL)
+ALONE = late_pattern(r"\A\s*\{\{((?:(?!\}\}|\{\{).)*)\}\}\s*\Z", re.DOTALL)
 OPENING = ("{{", "{%", "{#")
 FILTERS = (
     "abs",
@@ -129,7 +130,7 @@ class Compiled:
 
 
 def is_template(value: object) -> bool:
-    return isinstance(value, str) and any(mark in value for mark in OPENING)
+    return isinstance(value, str) and "{" in value and any(mark in value for mark in OPENING)
 
 
 def render(text: str, scope: Scope) -> Any:
@@ -169,7 +170,7 @@ def _render_compiled(compiled: Compiled, scope: Scope) -> Any:
 _CHANGED = "the sensitive variable {name!r} is changed by this expression, so the result could not be traced to it"
 _CHANGED_HELP = "put the final text into the variable and use it plainly: {{ var.NAME }}"
 MAX_PLACEHOLDERS = 3  # the time to find them grows with the power of their number
-_VARIABLE = re.compile(r"\{\{ var\.([A-Za-z_][A-Za-z0-9_]*) \}\}")
+_VARIABLE = late_pattern(r"\{\{ var\.([A-Za-z_][A-Za-z0-9_]*) \}\}")
 
 
 def resolve(ref: str, values: Mapping[str, str | None]) -> str | None:
@@ -501,7 +502,7 @@ def topic_name(text: object) -> str:
     return "_" * len(name) if name in (".", "..") else name
 
 
-PLAIN_NAME = re.compile(r"[\w$#@\" .-]+\Z")  # a table or a column; all else is a regular expression
+PLAIN_NAME = late_pattern(r"[\w$#@\" .-]+\Z")  # a table or a column; all else is a regular expression
 
 
 def regex(name: str) -> str:

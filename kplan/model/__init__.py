@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from kplan.diagnostics import KplanError, Span
 from kplan.model.policies import Policy
+from kplan.patterns import late_pattern
 from kplan.values import dataclass
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
@@ -21,13 +22,13 @@ EMPTY: Mapping[str, Any] = MappingProxyType({})
 STATE_TOPIC = "__kplan"
 
 # Keys whose literal value is taken for a secret. Connect returns literals in plain text.
-SENSITIVE_KEY = re.compile(
+SENSITIVE_KEY = late_pattern(
     r"password|passphrase|secret|token(?!ize|\.|_url\b)|credential|private\.key|api[._-]?key|jaas\.config|basic\.auth\.user\.info"
     r"|ssl\.key(?:\.pem|store\.key)",
     re.IGNORECASE,
 )
-CREDENTIALS = re.compile(r"://[^/\s:@]*:[^@\s/]+@|\b(?:password|passwd|pwd|secret|token)=[^;&\s]+", re.IGNORECASE)
-REFERENCE = re.compile(r"\$\{[^}]*\}")  # Connect's own: resolved on the worker
+CREDENTIALS = late_pattern(r"://[^/\s:@]*:[^@\s/]+@|\b(?:password|passwd|pwd|secret|token)=[^;&\s]+", re.IGNORECASE)
+REFERENCE = late_pattern(r"\$\{[^}]*\}")  # Connect's own: resolved on the worker
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -1,23 +1,24 @@
-"""Keeps the values of secrets out of everything that is said: messages, errors, logs."""
+"""Keeps the values of secrets out of everything that is said: messages, errors, logs (`masked_logs`)."""
 
 from __future__ import annotations
 
 import base64
 import json
-import logging
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, quote_plus, urlsplit
 
 from kplan.model import Secret
+from kplan.patterns import late_pattern
 
 SHORTEST = 4  # what is shorter stands in too many other words, and hiding it would hide those
 LONG_LINE = 8  # from here on one line of a secret is a secret itself
 HIDDEN = "(sensitive)"
-INNER_PASSWORD = re.compile(r"""(?:password|passwd|pwd|secret|token)["']?\s*[=:]\s*["']?([^"';,&\s]+)""", re.IGNORECASE)
+INNER_PASSWORD = late_pattern(
+    r"""(?:password|passwd|pwd|secret|token)["']?\s*[=:]\s*["']?([^"';,&\s]+)""", re.IGNORECASE
+)
 _URL_SAFE = str.maketrans("+/", "-_")
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
 class Mask:
@@ -150,34 +151,3 @@ def _without(text: str, places: Iterable[tuple[int, int]]) -> str:
         kept += [text[position:start], HIDDEN]
         position = stop
     return "".join([*kept, text[position:]])
-
-
-class MaskingFilter(logging.Filter):
-    """On a handler: nothing that it writes holds a secret, neither the message nor a traceback nor an extra field."""
-
-    def __init__(self, mask: Mask) -> None:
-        super().__init__()
-        self._mask = mask
-        self._formatter = logging.Formatter()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg = self._mask.mask(_message(record))
-        record.args = ()
-        if record.exc_info and not record.exc_text:
-            record.exc_text = self._formatter.formatException(record.exc_info)
-        if record.exc_text:
-            record.exc_text = self._mask.mask(record.exc_text)
-        if record.stack_info:
-            record.stack_info = self._mask.mask(record.stack_info)
-        for name, value in vars(record).items():
-            if name not in _STANDARD and isinstance(value, str):
-                setattr(record, name, self._mask.mask(value))
-        return True
-
-
-def _message(record: logging.LogRecord) -> str:
-    """Return the record's message; a record whose arguments do not fit must not end the program."""
-    try:
-        return record.getMessage()
-    except (TypeError, ValueError, KeyError):
-        return str(record.msg)

@@ -206,7 +206,8 @@ def start_predicting(
     A plan that is narrowed looks at the connectors that it changes.
     """
     asks_nobody = options.offline and not target.snapshot
-    if options.mode == "destroy" or asks_nobody or ("subject", REGISTRY) not in cluster.by_kind:
+    has_registry = cluster.has_registry and ("subject", REGISTRY) in cluster.by_kind
+    if options.mode == "destroy" or asks_nobody or not has_registry:
         return None
     if not any(KINDS[kind].views.moves_records for kind in {a.kind for stack in draft.stacks for a in stack.resources}):
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
@@ -11,12 +10,13 @@ from kplan.kinds.topic.internal import find_refusal
 from kplan.kinds.topic.losses import may_lose
 from kplan.kinds.topic.options import topic_options
 from kplan.model import Action, Address, AttrDiff, Change, Facts, Live, Owned
+from kplan.patterns import late_pattern
 from kplan.planning.needed import Ledger
 from kplan.planning.risk import accept_name, new_dangers
 from kplan.text import CONTROL_CHARACTERS
 from kplan.values import dataclass
 
-RUN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,200}\Z")
+RUN_ID: Final = late_pattern(r"[A-Za-z0-9._-]{1,200}\Z")
 
 NEVER = "kplan never does this; make the plan again from the stack"
 

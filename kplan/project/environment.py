@@ -18,13 +18,14 @@ from kplan.language.source import Document
 from kplan.language.template import Scope, TemplateProblem, find_paths, is_template, render
 from kplan.model import STATE_TOPIC, File, Guards, Target
 from kplan.model.policies import Policy
+from kplan.patterns import late_pattern
 from kplan.project import secrets as keeping
 from kplan.project.overrides import read_overrides
 from kplan.project.process import AUTO_CREATE, ProcessSettings, read_client, read_settings
 from kplan.values import dataclass
 
 INTEGER_KEYS = ("attempts", "brokers", "partitions", "replication_factor")  # a process's environment holds only texts
-PUBLIC_SETTINGS = re.compile(  # settings that errors may show though they come from outside
+PUBLIC_SETTINGS = late_pattern(  # settings that errors may show though they come from outside
     r"(?:^|\.)(?:bootstrap\.servers|url|location|username|protocol|mechanisms?|ca|certificate|key|principal"
     r"|group_id|internal_topics|token_url|client_id|scope|proxy|region|role|profile)\Z"
 )
@@ -32,7 +33,7 @@ PLACEHOLDER_URL = "http://replaced"  # in place of an address until templates ar
 UNKNOWN_URL = "http://unknown"  # of a server that is not contacted
 NOTIFY = "KPLAN_NOTIFY"  # a webhook, with or without a kplan.yaml
 DEFAULT_TRIGGERS = ("failure", "rollback", "recovery")  # ends of runs that receivers are notified of
-UNSET_VARIABLE = re.compile(r"there is no '(\w+)' here")
+UNSET_VARIABLE = late_pattern(r"there is no '(\w+)' here")
 OMITTED = object()
 ANY_PLUGIN = "any"
 OPTIONAL_SECTIONS = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from typing import Any
@@ -26,13 +25,14 @@ from kplan.model import (
     Resource,
     Stack,
 )
+from kplan.patterns import late_pattern
 from kplan.project import environment as environments
 from kplan.project import guard
 from kplan.project.environment import Environment
 from kplan.project.ownership import spread_ownership
 from kplan.values import dataclass
 
-STACK_NAME = re.compile(r"[a-z0-9-]{1,63}\Z")
+STACK_NAME = late_pattern(r"[a-z0-9-]{1,63}\Z")
 
 
 @dataclass(frozen=True, slots=True)

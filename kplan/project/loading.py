@@ -6,7 +6,6 @@ import copy
 import hashlib
 import json
 import os
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from functools import lru_cache, partial
@@ -22,6 +21,7 @@ from kplan.language.source import Document
 from kplan.language.template import is_template
 from kplan.language.variables import Given, find_undeclared
 from kplan.model import File, Stack, Target
+from kplan.patterns import late_pattern
 from kplan.project import environment as environments
 from kplan.project import including, modules, policy_file, reading
 from kplan.project.environment import Environment
@@ -45,7 +45,7 @@ MAX_SNAPSHOT_BYTES = 16 * reading.MAX_FILE_BYTES
 PART_SCHEMA = "part"  # of a file that stacks include
 POLICIES_SCHEMA = "policies"  # of the file that kplan.yaml names
 SOPS_KEY = "sops"  # of the map that SOPS adds to a file
-URL = re.compile(r"\s*https?://")
+URL = late_pattern(r"\s*https?://")
 # Problems with YAML after which the rest of the data is still usable.
 TOLERABLE_CODES = (codes.K102.number, codes.K103.number)
 INDEPENDENT_CODES = frozenset(  # problems in a block that do not depend on its other parts
@@ -58,7 +58,7 @@ INDEPENDENT_CODES = frozenset(  # problems in a block that do not depend on its 
 ESSENTIAL_KEYS = frozenset(
     {"for_each", "template", "class", "name", "client", "config"}
 )  # without it, the block would be another one
-TEMPLATE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
+TEMPLATE_NAME = late_pattern(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 
 
 @dataclass(frozen=True, slots=True)

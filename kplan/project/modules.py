@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from kplan.diagnostics import Diagnostic, Invalid, Span, codes, error
 from kplan.language.source import Document
+from kplan.patterns import late_pattern
 from kplan.project.git import GitFailure, run_git
 from kplan.values import dataclass
 
@@ -22,7 +22,7 @@ GIT_TIMEOUT_S: Final = 300
 LOCK_VERSION: Final = 1
 MAX_FILES: Final = 20_000
 ALLOWED_PROTOCOLS: Final = "https:http:ssh:git:file"
-CREDENTIALS: Final = re.compile(r"//[^/@\s]+@")
+CREDENTIALS: Final = late_pattern(r"//[^/@\s]+@")
 OF_ANOTHER_REPOSITORY: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")  # variables of git
 FETCH_HELP: Final = "`kplan modules` fetches what kplan.yaml pins"
 

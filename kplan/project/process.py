@@ -9,6 +9,7 @@ from typing import Any
 
 from kplan.diagnostics import Diagnostic, codes, error
 from kplan.language.durations import seconds
+from kplan.patterns import late_pattern
 from kplan.values import dataclass
 
 TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
@@ -43,7 +44,7 @@ FILLS = {
     "SEGMENT_BYTES": "/config/segment.bytes",
     "SEGMENT_MS": "/config/segment.ms",
 }
-REFERENCE = re.compile(r"\benv(?:\.(\w+)|\[\s*['\"](\w+)['\"]\s*\])")
+REFERENCE = late_pattern(r"\benv(?:\.(\w+)|\[\s*['\"](\w+)['\"]\s*\])")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from kplan.diagnostics import Diagnostic, Invalid, codes, error
+from kplan.patterns import late_pattern
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -23,7 +24,7 @@ MAX_BEGINNING_BYTES: Final = 16 * 1024
 MAX_JSON_STACK_BYTES: Final = 1024 * 1024
 MAX_PEEKED: Final = 100  # files
 # A name may be templated, or a file written unusually: then only loading it tells.
-STACK_LINE: Final = re.compile(r"""^["']?stack["']?\s*:\s*["']?([a-z0-9-]{1,63})["']?\s*(?:,|#|$)""", re.MULTILINE)
+STACK_LINE: Final = late_pattern(r"""^["']?stack["']?\s*:\s*["']?([a-z0-9-]{1,63})["']?\s*(?:,|#|$)""", re.MULTILINE)
 NO_STACKS: Final = "a project without stacks"
 
 

@@ -6,7 +6,6 @@ runs from right to left cannot pose as something else.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 from unicodedata import category, combining, east_asian_width
 
 from kplan.diagnostics import Diagnostic, Severity, Span, join_first_names, merge_key
+from kplan.patterns import late_pattern
 from kplan.values import dataclass
 
 MAX_SHOWN = 100  # problems that are shown in full
@@ -25,7 +25,7 @@ MAX_SIMILAR = 3  # problems shown in full that differ in the resource and the pl
 
 Sources = Callable[[str], str | None]
 
-_LINE_BREAK = re.compile(r"\r\n|\r|\n")
+_LINE_BREAK = late_pattern(r"\r\n|\r|\n")
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _COLORS = {Severity.ERROR: "1;31", Severity.WARNING: "1;33", Severity.NOTE: "1;36"}
 _GUTTER = "34"

@@ -12,6 +12,7 @@ from typing import Any
 
 from kplan.diagnostics import codes
 from kplan.kinds.nouns import views_of, wording_of
+from kplan.patterns import late_pattern
 from kplan.render.alike import group_similar_steps
 from kplan.render.facts import describe_snapshot, format_sentence
 from kplan.render.folding import Fold, find_failing, fold_steps
@@ -24,7 +25,7 @@ from kplan.values import dataclass
 SIGNS = {"create": "+", "update": "~", "delete": "-", "move": ">", "adopt": "=", "release": "o"}
 ACCEPTED = {"stack": "accepted in the stack", "flag": "accepted for this run"}
 COLORS = {"+": "32", "~": "33", "-": "31", "±": "31", ">": "36", "=": "36", "o": "36", "!": "1;31"}
-LISTS = re.compile(r"(\.include\.list|\.exclude\.list|^topics|\.list)$")
+LISTS = late_pattern(r"(\.include\.list|\.exclude\.list|^topics|\.list)$")
 KEY_WIDTH = 21
 COUNTS = ("partitions", "replication")  # attributes that -1 leaves to the brokers
 MAX_SIMILAR_NAMES, MAX_SIMILAR_LINES = 200, 12  # names shown of similar steps, and the lines that they take
@@ -676,7 +677,7 @@ def _wrap(text: str, style: Style, indent: int = 7, hanging: int | None = None) 
     )
 
 
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+CONTROL = late_pattern(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def clean(text: str) -> str:

@@ -196,6 +196,7 @@ class Cluster:
     mask: Mask = field(default_factory=Mask)
     principal: str = ""  # kplan's own user, as brokers see it; empty where it is not known, or a super user
     internal_topics: frozenset[str] = frozenset()  # of Connect's workers, as kplan.yaml names them
+    has_registry: bool = True  # whether the environment names a schema registry
 
     @classmethod
     def of(
@@ -205,10 +206,11 @@ class Cluster:
         mask: Mask | None = None,
         principal: str = "",
         internal_topics: frozenset[str] = frozenset(),
+        has_registry: bool = True,
     ) -> Cluster:
         """Return the cluster of these backends; None stands for a server that the environment does not have."""
         by_kind = {(backend.kind, backend.server): backend for backend in backends if backend is not None}
-        return cls(by_kind, databases, Mask() if mask is None else mask, principal, internal_topics)
+        return cls(by_kind, databases, Mask() if mask is None else mask, principal, internal_topics, has_registry)
 
     def find(self, address: Address) -> Backend | None:
         """Return the backend of a resource; None where the environment does not have its server."""

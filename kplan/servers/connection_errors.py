@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from kplan.diagnostics import Denied, Diagnostic, ErrorClass, Invalid, KplanError, Span, Unreachable, codes, error
 from kplan.model.masks import Mask
+from kplan.patterns import late_pattern
 from kplan.servers.ports import (
     PROBE_TIMEOUT_S,
     PortProtocol,
@@ -41,23 +42,23 @@ CERTIFICATE_TIMEOUT_S: Final = 5.0  # for a handshake that shows a certificate
 PROBE_AFTER_S: Final = 2.0  # without an answer; ordinary brokers answer in less
 MAX_PROBED: Final = 5  # servers
 MAX_PAUSE_S: Final = 30.0
-_SERVER = re.compile(r"(?:\w+://)?(?P<server>[^/\s]+)/\S+: ")
-_TAIL = re.compile(r" \(after \d+ms in state .*\)$")
-_INTERNAL = re.compile(r"error:[0-9A-F]{8}:SSL routines::")
-_OWN_CERTIFICATE = re.compile(
+_SERVER = late_pattern(r"(?:\w+://)?(?P<server>[^/\s]+)/\S+: ")
+_TAIL = late_pattern(r" \(after \d+ms in state .*\)$")
+_INTERNAL = late_pattern(r"error:[0-9A-F]{8}:SSL routines::")
+_OWN_CERTIFICATE = late_pattern(
     r"alert (?:bad certificate|certificate required|certificate expired|certificate unknown|unknown ca)"
 )
 _HTTP_SIZE = "1213486160"  # the letters HTTP, read as the size of an answer
-_NO_MECHANISM = re.compile(r"supported mechanisms:\s*$")
-_CONTINUES = re.compile(r"PLAINTEXT broker listener\?|SSL listener\?")
+_NO_MECHANISM = late_pattern(r"supported mechanisms:\s*$")
+_CONTINUES = late_pattern(r"PLAINTEXT broker listener\?|SSL listener\?")
 
-_NO_TOKEN = re.compile(r"^Failed to acquire SASL OAUTHBEARER token: ")
+_NO_TOKEN = late_pattern(r"^Failed to acquire SASL OAUTHBEARER token: ")
 TOKEN_URL: Final = "sasl.oauthbearer.token.endpoint.url"
 # The words of libcurl, which fetches tokens for librdkafka, where the endpoint gave no answer.
-_NO_ANSWER = re.compile(
+_NO_ANSWER = late_pattern(
     r"could(?: not|n't) (?:connect|resolve)|failed to connect|timed out|timeout|empty reply|recv failure", re.IGNORECASE
 )
-_NO_TRUST = re.compile(r"certificate|SSL|TLS")
+_NO_TRUST = late_pattern(r"certificate|SSL|TLS")
 
 # Messages of librdkafka or OpenSSL, and what to do; the first match counts.
 _REMEDIES: Final = (

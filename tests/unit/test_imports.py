@@ -19,7 +19,7 @@ PACKAGE = ROOT / "kplan"
 
 # Bottom to top: a package imports only its own modules and what is above it in this list, for types too.
 LAYERS = (
-    ("version", "text", "values", "phases"),
+    ("version", "patterns", "text", "values", "phases"),
     ("diagnostics",),
     ("model",),
     ("language",),
@@ -37,13 +37,15 @@ LAYERS = (
     ("api", "cli", "testing", "pytest_plugin", "__main__", "kplan"),
 )
 # Values in, values out: no I/O, no clock, nothing random, no process.
-PURE = ("version", "text", "values", "diagnostics", "model", "language", "kinds", "planning", "inspect.drift",
-        "inspect.lineage", "project.environment", "project.process", "project.expand", "project.guard",
+PURE = ("version", "patterns", "text", "values", "diagnostics", "model", "language", "kinds", "planning",
+        "inspect.drift", "inspect.lineage", "project.environment", "project.process", "project.expand", "project.guard",
         "project.policy", "project.policy_file",
         "project.scaffold", "project.stacks", "render.drift", "render.run_events", "render.wording",
         "servers.snapshots", "state.cleaning", "state.signing")  # fmt: skip
 # `masks` filters the log and masks URLs; the pipeline reads servers side by side, and its clock is a default.
-IMPURE = frozenset({"model.masks", "planning.pipeline", "planning.reading", "planning.server_checks"})
+IMPURE = frozenset(
+    {"model.masked_logs", "model.masks", "planning.pipeline", "planning.reading", "planning.server_checks"}
+)
 HEAVY = frozenset({
     "yaml", "jsonschema", "jinja2", "regex", "requests", "confluent_kafka", "deepdiff", "rich", "ruamel", "psycopg",
     "pymysql", "kafka", "aws_msk_iam_sasl_signer", "boto3", "botocore", "google",

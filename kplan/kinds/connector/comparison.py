@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,13 +14,14 @@ from kplan.kinds.connector.tables import split, unescape_name
 from kplan.kinds.parts import encode_part
 from kplan.model import Address, AttrDiff, Change, Connector, Secret, Text
 from kplan.model.comparison import equal
+from kplan.patterns import late_pattern
 
 STATE, CONFIG = "/state", "/config/"
 IDENTIFYING = ("connector.class", "topic.prefix")  # Debezium's offsets are keyed by the prefix
 
 
 TABLE_LISTS = frozenset(("table.include.list", "table.exclude.list", "collection.include.list"))
-TABLE_NAME = re.compile(r"[A-Za-z0-9_]+\.[A-Za-z0-9_]+")
+TABLE_NAME = late_pattern(r"[A-Za-z0-9_]+\.[A-Za-z0-9_]+")
 
 
 def is_same_setting(key: str, one: Text | None, other: Text | None) -> bool:

@@ -24,6 +24,7 @@ from kplan.kinds.expansion import KEY
 from kplan.language import keys
 from kplan.language.template import Scope
 from kplan.model import Origin, Secret, Text, conceal
+from kplan.patterns import late_pattern
 from kplan.values import dataclass
 
 OF_DEAD_LETTERS = (
@@ -32,8 +33,8 @@ OF_DEAD_LETTERS = (
     "errors.deadletterqueue.topic.replication.factor",
     "errors.deadletterqueue.context.headers.enable",
 )
-PARAMETER = re.compile(r"\bp\.(\w+)")  # in a template's text; of a map, such as `database`, the whole
-OF_TABLES = re.compile(r"\b(tables|databases)\b")
+PARAMETER = late_pattern(r"\bp\.(\w+)")  # in a template's text; of a map, such as `database`, the whole
+OF_TABLES = late_pattern(r"\b(tables|databases)\b")
 LONGEST = 10_000  # characters of a setting that templates for names of topics may read
 
 

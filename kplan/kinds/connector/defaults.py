@@ -6,7 +6,6 @@ A connector has the settings of its block, beneath them those of the class that 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Any, Final
@@ -19,11 +18,12 @@ from kplan.kinds.connector.tables import Table, matches, problem_of
 from kplan.kinds.expansion import KEY, ExpansionContext
 from kplan.kinds.topic.settings import Layer, layer
 from kplan.language.template import is_template
+from kplan.patterns import late_pattern
 from kplan.values import dataclass
 
 SECTION, PART = "defaults", "connector"
 CLASSES: Final = "connector_classes"
-CLASS_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]*")  # no Java class and no alias of one is written like this
+CLASS_NAME: Final = late_pattern(r"[a-z0-9][a-z0-9_-]*")  # no Java class and no alias of one is written like this
 JAVA_CLASS: Final = "; a Java class has a dot or begins with a capital letter"
 INHERITED = frozenset(
     ("on", "restart", "restart_failed", "on_delete", "new_tables", "schemas", "template_defaults", "defaults")

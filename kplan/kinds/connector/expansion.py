@@ -150,10 +150,10 @@ class ConnectorBuilder(ConnectorBlock):
         return False
 
     def _unknown_keys(self, known: Mapping[str, Any]) -> None:
-        import difflib
-
         for key in self.block:
             if key not in COMMON and key not in known:
+                import difflib
+
                 close = difflib.get_close_matches(key, [*COMMON, *known], 1)
                 what = f"template {self.template.name}" if self.template.name else "a connector without a template"
                 self.expansion.report(

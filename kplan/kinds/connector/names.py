@@ -6,14 +6,14 @@ itself knows only the last part.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import Final
 
 from kplan.model import Address, Connector, Owned
+from kplan.patterns import late_pattern
 
 NAME_CHARACTERS: Final = "a-z A-Z 0-9 . _ - >"  # MirrorMaker's own have an arrow: `east->west.MirrorSourceConnector`
-CONNECTOR_NAME: Final = re.compile(r"[A-Za-z0-9._>-]{1,249}\Z")
+CONNECTOR_NAME: Final = late_pattern(r"[A-Za-z0-9._>-]{1,249}\Z")
 DEFAULT = "default"  # the alias of the Connect that is meant where none is named
 
 

@@ -8,10 +8,11 @@ from dataclasses import field
 from functools import lru_cache
 
 from kplan.language import limits as bounded
+from kplan.patterns import late_pattern
 from kplan.values import dataclass
 
 KAFKA = "org.apache.kafka.connect.transforms."
-DEBEZIUM = re.compile(r"io\.debezium\.(?:connector\.\w+\.)?transforms\.(?:\w+\.)*")
+DEBEZIUM = late_pattern(r"io\.debezium\.(?:connector\.\w+\.)?transforms\.(?:\w+\.)*")
 EVERY, CHANGES = "every record", "changes of tables"
 BY_THE_RECORD = {  # what stands in a record, or the clock, decides the topic; and for which records
     "ContentBasedRouter": CHANGES,
@@ -169,7 +170,7 @@ def _match_topic(key: str, regex: str, topic: str) -> re.Match[str] | None:
         raise Lost(key, f"kplan cannot read the regular expression {regex!r}: {e}") from e
 
 
-REFERENCE = re.compile(r"\\(.)|\$\{(\w+)\}|\$(\d+)", re.DOTALL)
+REFERENCE = late_pattern(r"\\(.)|\$\{(\w+)\}|\$(\d+)", re.DOTALL)
 
 
 def _expand_groups(key: str, match: re.Match[str], replacement: str) -> str:

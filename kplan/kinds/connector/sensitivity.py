@@ -7,7 +7,6 @@ is concealed where live state comes in, before anything compares or prints it; w
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -28,6 +27,7 @@ from kplan.model import (
     Text,
     is_sensitive_key,
 )
+from kplan.patterns import late_pattern
 from kplan.values import dataclass
 
 KNOWN_OF_ALL = ("connector.class", "tasks.max", "topics", "topic.prefix")  # never a secret
@@ -214,7 +214,7 @@ def with_values(captured: Any, resources: Iterable[Resource]) -> Any:
     return None if unknown else found
 
 
-_NAMED = re.compile(r"\(sensitive:([^()\s]+)\)")
+_NAMED = late_pattern(r"\(sensitive:([^()\s]+)\)")
 
 
 def each_text(data: Any, change: Callable[[str], str]) -> Any:

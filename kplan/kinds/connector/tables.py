@@ -9,14 +9,15 @@ from typing import Any
 
 from kplan.language import limits as bounded
 from kplan.language.template import PLAIN_NAME, regex
+from kplan.patterns import late_pattern
 from kplan.values import dataclass
 
 TOPIC_SETTINGS = ("class", "partitions", "replication_factor", "config")
-DATABASE = re.compile(r"([\w$#@ -]+)\\?\.")  # what a pattern begins with, where that is no pattern itself
-ENTRY = re.compile(r"(?:\\.?|[^\\,])+", re.DOTALL)  # of a list: a comma of an expression has a backslash before it
-COMMA = re.compile(r"(\\.)|,", re.DOTALL)
-EXCLUDING = re.compile(r"\(\?!\(\?:(.*?)\)\$\)\(\?:(.*)\)\Z", re.DOTALL)  # as `without` writes it
-JAVA = re.compile(r"\\[pPQEhHRXzZGkK]|\(\?<[A-Za-z]|\(\?[a-zA-Z]*-?[dU]|&&|\[[^]]*\[|\)\+\+")  # read otherwise here
+DATABASE = late_pattern(r"([\w$#@ -]+)\\?\.")  # what a pattern begins with, where that is no pattern itself
+ENTRY = late_pattern(r"(?:\\.?|[^\\,])+", re.DOTALL)  # of a list: a comma of an expression has a backslash before it
+COMMA = late_pattern(r"(\\.)|,", re.DOTALL)
+EXCLUDING = late_pattern(r"\(\?!\(\?:(.*?)\)\$\)\(\?:(.*)\)\Z", re.DOTALL)  # as `without` writes it
+JAVA = late_pattern(r"\\[pPQEhHRXzZGkK]|\(\?<[A-Za-z]|\(\?[a-zA-Z]*-?[dU]|&&|\[[^]]*\[|\)\+\+")  # read otherwise here
 Property = Callable[..., str]  # the name of a property for a kind of column setting; raises Unsupported
 
 

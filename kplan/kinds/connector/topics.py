@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any
@@ -20,11 +19,12 @@ from kplan.kinds.topic.classes import find_own_layer, find_own_rules
 from kplan.kinds.topic.settings import BUILT_IN, Layer, layer, only, stack_layers
 from kplan.language.template import Scope, topic_name
 from kplan.model import Address, Rules, Text, Topic
+from kplan.patterns import late_pattern
 from kplan.values import dataclass
 
 BESIDE_CONNECT = ("history", "signals")  # roles of topics that the connector reads or writes itself: no transform
 ONE_PARTITION = ("history", "signals")  # roles of topics whose other partitions nobody reads
-DEBEZIUM = re.compile(r"io\.debezium\.connector\.(\w+)\.\w+Connector\Z")
+DEBEZIUM = late_pattern(r"io\.debezium\.connector\.(\w+)\.\w+Connector\Z")
 OF_TABLES = ("topic.", "database.names")  # settings that the names of tables' topics are made of
 EVERY_TABLE = "those of every table"
 SHOWN = 5  # names in one warning

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, TypeAlias
 
+from kplan.patterns import late_pattern
 from kplan.values import dataclass
 
 Raw: TypeAlias = str | int | float | bool | list["Raw"] | None
@@ -240,10 +241,10 @@ _SPOKEN: Final = {
               ("KiB", 2**10)),
 }  # fmt: skip
 _NUMBER: Final = r"(\d+(?:\.\d+)?)"
-_DURATION: Final = re.compile(rf"(?:{_NUMBER}\s*(ms|s|m|h|d|w)\s*)+", re.ASCII)
-_DURATION_PART: Final = re.compile(rf"{_NUMBER}\s*(ms|s|m|h|d|w)", re.ASCII)
-_SIZE: Final = re.compile(rf"{_NUMBER}\s*([kmgt]?i?b)", re.ASCII | re.IGNORECASE)
-_WITH_UNIT: Final = re.compile(r"[+-]?[\d.]+\s*[^\W\d_]", re.ASCII)
+_DURATION: Final = late_pattern(rf"(?:{_NUMBER}\s*(ms|s|m|h|d|w)\s*)+", re.ASCII)
+_DURATION_PART: Final = late_pattern(rf"{_NUMBER}\s*(ms|s|m|h|d|w)", re.ASCII)
+_SIZE: Final = late_pattern(rf"{_NUMBER}\s*([kmgt]?i?b)", re.ASCII | re.IGNORECASE)
+_WITH_UNIT: Final = late_pattern(r"[+-]?[\d.]+\s*[^\W\d_]", re.ASCII)
 
 
 def parse(key: str, raw: Raw) -> str:

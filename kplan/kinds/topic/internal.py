@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from typing import Final
 
 from kplan.kinds.topic.losses import may_lose
 from kplan.model import Action, Address, Change, Owned, Stack, Topic
+from kplan.patterns import late_pattern
 
 CONNECT: Final = r"(?:.*[._-])?connect[._-](?:configs?|offsets?|status(?:es)?)\Z"
-INTERNAL: Final = re.compile(rf"__|_schemas\Z|_confluent|{CONNECT}")
+INTERNAL: Final = late_pattern(rf"__|_schemas\Z|_confluent|{CONNECT}")
 GIVE_UP: Final = "`keep: true` under `removed:` gives it up; only Kafka's own tools delete it"
 KEEP_SETTING: Final = "leave this setting as it is on the cluster"
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kplan.diagnostics import Conflict, Diagnostic, KplanError, Rejected, Unsupported
-from kplan.kinds.acl.binding import AclBinding
 from kplan.kinds.connector.names import CONNECTOR_NAME, alias_of, qualify
 from kplan.kinds.connector.options import connector_options, drops_of, keeps_offsets, snapshots_of
 from kplan.kinds.topic.placement import Placement
@@ -21,16 +20,17 @@ from kplan.model import Action, Address, Change, Connector, Facts, Resource, Tar
 from kplan.model.masks import Mask
 from kplan.servers.access import USUAL_PACING, Access, Pacing
 from kplan.servers.base import CONNECT, BackendState, Outcome, Progress, ReportProgress, ignore_progress
-from kplan.servers.connect.check import VALIDATION_TIMEOUT_S, Validator, needs_check
 from kplan.servers.connect.documents import config_of, connector_of, health_of, list_connectors
-from kplan.servers.connect.drops import Drops
-from kplan.servers.connect.incremental import IncrementalSnapshots, Signals
-from kplan.servers.connect.job import Captured, Job
 from kplan.servers.connect.passwords import create_lookup, passwords_of
 from kplan.servers.connect.rest import PEER, path_of, supports
-from kplan.servers.connect.settle import Heartbeat, Settler
-from kplan.servers.databases.base import Databases
 from kplan.servers.rest import Rest, open_rest
+
+if TYPE_CHECKING:  # what only a change needs is imported with the first one
+    from kplan.servers.connect.drops import Drops
+    from kplan.servers.connect.incremental import IncrementalSnapshots, Signals
+    from kplan.servers.connect.job import Captured, Job
+    from kplan.servers.connect.settle import Heartbeat, Settler
+    from kplan.servers.databases.base import Databases
 
 T = TypeVar("T")
 
@@ -61,12 +61,9 @@ class ConnectConnectors:
         self.mask = Mask() if mask is None else mask
         self._parallel = max(pacing.parallel, 1)
         self._version = ""
+        self._pacing = pacing
         self._rest = open_rest(PEER, access, pacing, self.mask)
-        self._settler = Settler(
-            self._rest, self.mask, lambda: self.version, pacing.settle_timeout, pacing.steady, heartbeat, tell
-        )
-        self._signals, self._settle_timeout, self._clock = signals, pacing.settle_timeout, pacing.clock
-        self._drops = Drops(databases, self._rest.url, self._rest.patience.wait_until)
+        self._heartbeat, self._signals, self._databases = heartbeat, signals, databases
 
     def _find_self(self, name: str) -> ConnectConnectors:
         """Return this Connect, where it is the only one. Raises Rejected for a name of another one."""
@@ -76,6 +73,22 @@ class ConnectConnectors:
                 help="use letters, digits, dot, underscore and hyphen; this environment has one Connect",
             )
         return self
+
+    @cached_property
+    def _settler(self) -> Settler:
+        from kplan.servers.connect.settle import Settler
+
+        pacing = self._pacing
+        return Settler(
+            self._rest, self.mask, lambda: self.version, pacing.settle_timeout, pacing.steady, self._heartbeat,
+            self._tell,
+        )  # fmt: skip
+
+    @cached_property
+    def _drops(self) -> Drops:
+        from kplan.servers.connect.drops import Drops
+
+        return Drops(self._databases, self._rest.url, self._rest.patience.wait_until)
 
     @property
     def rest(self) -> Rest:
@@ -136,6 +149,10 @@ class ConnectConnectors:
 
     def check(self, changes: Sequence[Change]) -> Mapping[Address, Sequence[Diagnostic]]:
         """Return Connect's objections to the configs that are new or change."""
+        if not changes:
+            return {}
+        from kplan.servers.connect.check import VALIDATION_TIMEOUT_S, Validator, needs_check
+
         to_check = [change for change in changes if needs_check(change)]
         if not to_check:
             return {}
@@ -203,6 +220,8 @@ class ConnectConnectors:
 
     def _make_job(self, change: Change, captured: Captured) -> Job:
         """Return the change's requests; a move from another Connect sends some of them there."""
+        from kplan.servers.connect.job import Job
+
         self.find_peer(change.address.name)
         peer = self.find_peer(change.source.name) if change.source is not None else self
         there = None if peer is self else Job(peer.rest, peer.version, change, captured)
@@ -227,7 +246,11 @@ class ConnectConnectors:
 
     @cached_property
     def _incremental(self) -> IncrementalSnapshots | None:
-        return IncrementalSnapshots(self._signals(), self._settle_timeout, self._clock) if self._signals else None
+        if self._signals is None:
+            return None
+        from kplan.servers.connect.incremental import IncrementalSnapshots
+
+        return IncrementalSnapshots(self._signals(), self._pacing.settle_timeout, self._pacing.clock)
 
     def _hide_secrets(self, changes: Iterable[Change]) -> None:
         """Mask the secrets of these changes in all messages."""
@@ -241,6 +264,8 @@ class ConnectConnectors:
 
     def watch(self, addresses: Collection[Address], state: str) -> None:
         """Note whether the run creates bindings: connectors that are refused at first are tried again."""
+        from kplan.kinds.acl.binding import AclBinding
+
         self._settler.are_bindings_new = any(address.kind == AclBinding.kind for address in addresses)
 
     def positions(self, groups: Collection[str]) -> frozenset[str]:

@@ -5,7 +5,6 @@ Connect answers 500 for temporary failures and 409 for two different ones, so th
 
 from __future__ import annotations
 
-import html
 import json
 import re
 
@@ -91,6 +90,8 @@ def connect_message(body: str) -> str:
 
 def html_title(body: str) -> str:
     """Return the title of an HTML page, which is all that is worth showing."""
+    import html
+
     match = re.search(r"<title>(.*?)</title>", body, re.DOTALL | re.IGNORECASE)
     return " ".join(html.unescape(match[1]).split())[:200] if match else ""
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kplan.diagnostics import Denied, KplanError, Unreachable, codes
-from kplan.kinds.connector.debezium.discovery import DiscoveredTable
-from kplan.kinds.connector.debezium.engine import DatabaseQuestion, DatabaseState, Login
-from kplan.kinds.connector.debezium.prediction.structure import TableStructure
-from kplan.kinds.connector.debezium.readiness import K
+
+if TYPE_CHECKING:
+    from kplan.kinds.connector.debezium.discovery import DiscoveredTable
+    from kplan.kinds.connector.debezium.engine import DatabaseQuestion, DatabaseState, Login
+    from kplan.kinds.connector.debezium.prediction.structure import TableStructure
+    from kplan.kinds.connector.debezium.readiness import K
 
 CONNECT_TIMEOUT_S = 10
 PLAN_CONNECT_TIMEOUT_S = 3  # for a connection while a plan is made: a database may be unreachable from here

@@ -7,14 +7,15 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from queue import Empty, Queue
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from kplan.diagnostics import KplanError
-from kplan.kinds.connector.debezium.engine import DatabaseQuestion, DatabaseState, Login
-from kplan.kinds.connector.debezium.prediction.structure import TableStructure
-from kplan.kinds.connector.debezium.readiness import K
 from kplan.servers.databases.base import PLAN_TIMEOUT_S, unreachable_error
-from kplan.servers.databases.drivers import DRIVERS, DROPPING_DRIVERS
+
+if TYPE_CHECKING:  # most plans ask no database, so engines and drivers are imported with the first question
+    from kplan.kinds.connector.debezium.engine import DatabaseQuestion, DatabaseState, Login
+    from kplan.kinds.connector.debezium.prediction.structure import TableStructure
+    from kplan.kinds.connector.debezium.readiness import K
 
 MAX_THREADS = 8
 V = TypeVar("V")
@@ -26,6 +27,8 @@ class RealDatabases:
     def read_states(self, questions: Mapping[K, DatabaseQuestion]) -> Mapping[K, DatabaseState | KplanError]:
         """Read each state, or why that failed; give up databases that do not answer in time, name lookups too."""
 
+        from kplan.servers.databases.drivers import DRIVERS
+
         def read(question: DatabaseQuestion) -> DatabaseState:
             return DRIVERS[question.login.engine].read_state(question)
 
@@ -34,15 +37,21 @@ class RealDatabases:
     def read_structures(self, logins: Collection[Login]) -> Mapping[Login, Sequence[TableStructure] | KplanError]:
         """Read the tables of each database, or why that failed, in the same bounded time."""
 
+        from kplan.servers.databases.drivers import DRIVERS
+
         def read(login: Login) -> Sequence[TableStructure]:
             return DRIVERS[login.engine].read_structures(login)
 
         return _read_all({login: (login, partial(read, login)) for login in logins})
 
     def find_existing(self, login: Login, drops: Sequence[str]) -> list[str]:
+        from kplan.servers.databases.drivers import DROPPING_DRIVERS
+
         return DROPPING_DRIVERS[login.engine].find_existing(login, drops)
 
     def drop(self, login: Login, drops: Sequence[str]) -> None:
+        from kplan.servers.databases.drivers import DROPPING_DRIVERS
+
         DROPPING_DRIVERS[login.engine].drop(login, drops)
 
 

@@ -27,7 +27,8 @@ from kplan.diagnostics import (
     Unreachable,
 )
 from kplan.kinds.acl.permissions import Acl, describe_missing
-from kplan.model.masks import Mask, MaskingFilter
+from kplan.model.masked_logs import MaskingFilter
+from kplan.model.masks import Mask
 from kplan.servers.client_properties import ask_librdkafka
 from kplan.servers.connection_errors import (
     ATTEMPT_TIMEOUT_S,

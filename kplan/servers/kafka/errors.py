@@ -22,6 +22,7 @@ from kplan.diagnostics import (
     Unsupported,
 )
 from kplan.model import Address
+from kplan.patterns import late_pattern
 from kplan.servers.topics import too_many_replicas_error
 from kplan.values import dataclass
 
@@ -123,7 +124,7 @@ def classify_error(code: int, message: str = "") -> ErrorMeaning:
 
 
 # Kafka's StripedReplicaPlacer
-_TOO_FEW_BROKERS: Final = re.compile(r"replication factor of (\d+) cannot be reached because only (\d+) broker")
+_TOO_FEW_BROKERS: Final = late_pattern(r"replication factor of (\d+) cannot be reached because only (\d+) broker")
 
 
 class Forbidden(Denied):
@@ -157,7 +158,7 @@ def map_exception(exception: BaseException) -> KplanError:
     return unexpected
 
 
-_CONFIG_NAME = re.compile(
+_CONFIG_NAME = late_pattern(
     r"for configuration ([\w.]+)|config name: ([\w.]+)|^Configuration '([\w.]+)'|setting ([\w.]+) \("
 )
 

@@ -19,7 +19,8 @@ from kplan.diagnostics import Denied, Invalid, JournalBroken, KplanError, Locked
 from kplan.model import Address, Owned
 from kplan.model.history import PastChange, RunSummary
 from kplan.model.journal import Entry
-from kplan.model.masks import Mask, MaskingFilter
+from kplan.model.masked_logs import MaskingFilter
+from kplan.model.masks import Mask
 from kplan.servers.connection_errors import NO_PLACES, Contact, Retry
 from kplan.state.base import UNREADABLE_HELP, Holder, Lock, Overview, Record, RecordUnreadable, ReportKeys, ignore_keys
 from kplan.state.kafka.clients import ATTEMPT_TIMEOUT_S, Clients

@@ -9,7 +9,8 @@ import re
 from pathlib import Path
 
 from kplan.app.profile import LOGGERS, START, profiling
-from kplan.model.masks import Mask, MaskingFilter
+from kplan.model.masked_logs import MaskingFilter
+from kplan.model.masks import Mask
 from kplan.phases import IMPORT, REQUEST
 from tests.shell import Shell
 

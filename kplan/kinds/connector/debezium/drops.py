@@ -7,7 +7,6 @@ depends on the engine (`Engine.drops`).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -17,9 +16,10 @@ from kplan.kinds.connector.debezium.engines import ENGINES, engine_of
 from kplan.kinds.connector.options import connector_options, drops_of, keeps_offsets
 from kplan.language.template import references, resolve
 from kplan.model import Action, Change, Connector, Live, Resource, Rules, Secret, Stack, Text
+from kplan.patterns import late_pattern
 
 _DROPS = [engine.drops for engine in ENGINES.values() if engine.drops is not None]
-_WORD = re.compile("|".join(dict.fromkeys(drops.words for drops in _DROPS if drops.words)))
+_WORD = late_pattern("|".join(dict.fromkeys(drops.words for drops in _DROPS if drops.words)))
 _STATEMENTS = {kind: write for drops in _DROPS for kind, write in drops.statements.items()}
 SAME_DATABASE = ("database.hostname", "database.port", "database.dbname")
 

@@ -6,16 +6,16 @@ read them, so that a signal can hold only names.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from kplan.kinds.connector.debezium.engine import Engine, SnapshotSignals
 from kplan.kinds.connector.debezium.listed_tables import MAX_COMMANDS, listed_names
 from kplan.kinds.connector.debezium.table_names import Settings, TableNames, home_by_lists
+from kplan.patterns import late_pattern
 
 CONNECTION_STRING = "mongodb.connection.string"
 COLLECTIONS = "collection.include.list"
-_HOSTS = re.compile(r"mongodb(?:\+srv)?://(?:[^@/]*@)?([^/?]+)")
+_HOSTS = late_pattern(r"mongodb(?:\+srv)?://(?:[^@/]*@)?([^/?]+)")
 
 
 def find_host(config: Settings) -> str:
