@@ -106,3 +106,20 @@ def test_file_of_ddl_takes_the_place_of_the_database_and_of_a_snapshot(
     assert "missing.sql: there is no such file" in made.kplan("plan", expect=4).words
     made.declare(block=SCHEMAS)
     made.destroy()
+
+
+def test_nothing_is_predicted_where_the_environment_names_no_registry(
+    tmp_path: Path, kafka: KafkaCluster, connect: ConnectWorker, postgres: Postgres, registry: Registry
+) -> None:
+    made = capture(tmp_path, kafka, connect, postgres, registry, "unjudged")
+    made.create("orders")
+    avro = {"converter": "io.apicurio.registry.utils.converter.AvroConverter"}
+    avro["converter.apicurio.registry.url"] = registry.url
+    lines = [f"      {side}.{key}: {value}\n" for side in ("key", "value") for key, value in avro.items()]
+    made.declare(block="    config:\n" + "".join(lines))
+    with_registry = (tmp_path / "kplan.yaml").read_text()
+    assert "K35" not in made.kplan("plan").all
+    made.shell.write("kplan.yaml", "".join(t for t in with_registry.splitlines(True) if "schema_registry" not in t))
+    planned = made.kplan("plan").all
+    assert "connector/unjudged" in planned and "K35" not in planned and "predicted" not in planned
+    made.execute("DROP TABLE public.orders")

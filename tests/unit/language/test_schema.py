@@ -375,6 +375,26 @@ def test_the_compiled_schema_says_what_jsonschema_says_about_any_data(name: str)
     agree()
 
 
+CASES: Mapping[str, Any] = {
+    "allOf": [
+        {"if": {"properties": {"kind": {"const": "a"}}, "required": ["kind"]}, "then": {"required": ["x"]}},
+        {"if": {"properties": {"kind": {"const": "b"}}, "required": ["kind"]}, "then": {"maxProperties": 1}},
+        {"if": {"properties": {"kind": {"const": "a"}}, "required": ["kind"]}, "then": {"maxProperties": 2}},
+        {"if": {"properties": {"kind": {"const": 1}}, "required": ["kind"]}, "then": {"required": ["y"]}},
+        {"if": {"not": {"required": ["kind"]}}, "then": {"maxProperties": 1, "not": {"type": "number"}}},
+    ]
+}
+
+
+@pytest.mark.parametrize("data", [
+    {}, {"kind": "a"}, {"kind": "a", "x": 1}, {"kind": "a", "x": 1, "y": 1}, {"kind": "b"}, {"kind": "b", "x": 1},
+    {"kind": 1}, {"kind": 1, "y": 1}, {"kind": True}, {"kind": ["a"]}, {"kind": "c", "x": 1}, {"x": 1, "y": 1}, "text",
+    3, None, ["a"],
+])  # fmt: skip
+def test_what_a_word_chooses_is_what_jsonschema_chooses(data: Any) -> None:
+    assert _Compiler(CASES).compile(CASES)(data) == Draft202012Validator(CASES).is_valid(data)
+
+
 def broken(data: Any, rng: random.Random) -> Any:
     """The data with one thing in it changed."""
     steps = [()]
